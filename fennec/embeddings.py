@@ -1,0 +1,121 @@
+"""Task embeddings on disk: one safetensors file holds those of many tasks under one proxy.
+
+Means are kept in single precision, covariances as the upper triangle in half precision. Nothing is a
+pickle; the file says which proxy made it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from .errors import ArtifactError, InputError, did_you_mean
+from .settings import data_dir
+from .task import TaskEmbedding
+
+FORMAT_VERSION = 1
+
+
+def save_embeddings(path: str | Path, embeddings: Mapping[str, TaskEmbedding]) -> None:
+    """Write embeddings, keyed by image set, to a safetensors file (to a temporary name, then renamed).
+
+    Raises:
+        InputError: there are none, or they come from different proxies.
+    """
+    from safetensors.numpy import save_file
+
+    made_by = {(embedding.proxy, embedding.fingerprint) for embedding in embeddings.values()}
+    if len(made_by) != 1:
+        raise InputError(f"expected embeddings of one proxy, got {sorted(made_by) or 'none'}")
+    tensors, tasks = {}, {}
+    for key, embedding in embeddings.items():
+        upper = np.triu_indices(embedding.n_features)
+        tensors[f"{key}/mean"] = embedding.mean.astype(np.float32)
+        tensors[f"{key}/covariance"] = embedding.covariance[upper].astype(np.float16)
+        tensors[f"{key}/class_counts"] = embedding.class_counts.astype(np.int32)
+        if embedding.class_means is not None:
+            tensors[f"{key}/class_means"] = embedding.class_means.astype(np.float16)
+        if embedding.samples is not None:
+            tensors[f"{key}/samples"] = embedding.samples.astype(np.float16)
+        tasks[key] = {
+            "name": embedding.name,
+            "n_images": embedding.n_images,
+            "class_names": list(embedding.class_names),
+        }
+    proxy, fingerprint = made_by.pop()
+    header = {"format_version": FORMAT_VERSION, "proxy": proxy, "fingerprint": fingerprint, "tasks": tasks}
+    target = Path(path)
+    partial = target.with_name(target.name + ".part")
+    save_file(tensors, partial, metadata={"fennec": json.dumps(header)})
+    partial.replace(target)
+
+
+def load_embeddings(path: str | Path) -> dict[str, TaskEmbedding]:
+    """Read what `save_embeddings` wrote.
+
+    Raises:
+        ArtifactError: the file is missing, damaged, or of a newer format.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).is_file():
+        raise ArtifactError(f"no task embeddings at {path}; make them with 'fennec embed --known'")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = json.loads((file.metadata() or {}).get("fennec", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise ArtifactError(f"{path} is damaged ({error}); make it again or fetch it again") from error
+    if header.get("format_version") != FORMAT_VERSION:
+        raise ArtifactError(
+            f"{path} has format version {header.get('format_version')}, this Fennec reads {FORMAT_VERSION}; "
+            "upgrade with 'pip install -U fennec-recommender'"
+        )
+    embeddings = {}
+    for key, facts in header["tasks"].items():
+        mean = tensors[f"{key}/mean"].astype(np.float64)
+        upper = np.triu_indices(len(mean))
+        covariance = np.zeros((len(mean), len(mean)))
+        covariance[upper] = tensors[f"{key}/covariance"]
+        covariance = covariance + covariance.T - np.diag(np.diag(covariance))
+        means, samples = tensors.get(f"{key}/class_means"), tensors.get(f"{key}/samples")
+        embeddings[key] = TaskEmbedding(
+            name=facts["name"],
+            proxy=header["proxy"],
+            fingerprint=header["fingerprint"],
+            n_images=facts["n_images"],
+            mean=mean,
+            scatter=covariance * facts["n_images"],
+            class_names=tuple(facts["class_names"]),
+            class_counts=tensors[f"{key}/class_counts"].astype(np.float64),
+            class_means=None if means is None else means.astype(np.float64),
+            samples=None if samples is None else samples.astype(np.float64),
+        )
+    return embeddings
+
+
+@cache
+def load_known_embeddings(proxy: str = "fennec-mini") -> Mapping[str, TaskEmbedding]:
+    """Embeddings of the known tasks under a proxy, keyed by image set.
+
+    Args:
+        proxy: the name of a proxy whose embeddings are in `data/embeddings`, or the path of a file made
+            with `fennec embed --known`.
+
+    Raises:
+        InputError: there are none for this proxy; the message names those there are.
+    """
+    if Path(proxy).suffix == ".safetensors":
+        return load_embeddings(proxy)
+    folder = data_dir() / "embeddings"
+    known = sorted(path.stem for path in folder.glob("*.safetensors"))
+    if proxy not in known:
+        raise InputError(
+            f"no embeddings of the known tasks under proxy '{proxy}'{did_you_mean(proxy, known)} "
+            f"(at hand: {', '.join(known)}; others: 'fennec embed --known --proxy {proxy} --root DIR')"
+        )
+    return load_embeddings(folder / f"{proxy}.safetensors")
