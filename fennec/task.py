@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +51,7 @@ class TaskEmbedding:
     mean: Floats
     scatter: Floats
     class_names: tuple[str, ...] = ()
-    class_counts: Floats = np.zeros(0)
+    class_counts: Floats = field(default_factory=lambda: np.zeros(0))
     class_means: Floats | None = None
     samples: Floats | None = None
     skipped: tuple[tuple[str, str], ...] = ()

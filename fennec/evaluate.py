@@ -1,0 +1,245 @@
+"""Leave one task out: how well does each method rank models for a task that it has never seen?
+
+The held-out task is absent from every fitted part: its column and all columns on the same images, its
+embedding, and the choice of hyper-parameters, which is made again for every image set over the remaining
+tasks of all hubs. In: hubs and embeddings. Out: a tidy table (hub, task, method, measure, value).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .baselines import BASELINES, Method, Split
+from .catalog import load_catalog
+from .errors import InputError, did_you_mean
+from .factorize import ProbabilisticFactorizer
+from .hubs import load_matrix
+from .kernel import TaskKernel
+from .matrix import TransferMatrix
+from .measures import MEASURES, bootstrap_interval, weighted_tau
+from .paper import published_fennec
+from .recommender import Recommender, gaussian_scores
+from .settings import data_dir
+from .task import TaskEmbedding
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+
+EVALUATED_HUBS = ("cnn11", "ssl12", "vit13", "hf180", "vtab291", "parc70", "clip121", "lovm35")
+
+# One rule for all hubs; `choose` picks a row of this grid inside the training tasks.
+GRID: tuple[dict[str, float], ...] = tuple(
+    {"length_scale": length_scale, "specific": specific, "noise": noise}
+    for length_scale, specific, noise in itertools.product((0.3, 0.45, 0.6, 0.9), (0.15, 0.3, 0.6), (0.1, 0.2, 0.4))
+)
+
+
+def default_fennec(split: Split) -> Floats:
+    """The default recommender with the hyper-parameters chosen without the held-out task."""
+    recommender = Recommender(**split.choices).fit(split.matrix, split.embeddings)
+    return recommender.predict(split.embedding).scores
+
+
+METHODS: dict[str, Method] = {**BASELINES, "fennec-paper": published_fennec, "fennec": default_fennec}
+
+
+def splits(
+    matrix: TransferMatrix,
+    embeddings: Mapping[str, TaskEmbedding],
+    *,
+    choices: Mapping[str, Mapping[str, float]] | None = None,
+) -> Iterator[Split]:
+    """Every task of a hub that has an embedding, held out in turn.
+
+    Args:
+        matrix: the hub.
+        embeddings: by image set.
+        choices: hyper-parameters per held-out image set.
+    """
+    for column, (task, image_set) in enumerate(zip(matrix.tasks, matrix.image_sets, strict=True)):
+        if image_set not in embeddings:
+            continue
+        others = [
+            name for name, images in zip(matrix.tasks, matrix.image_sets, strict=True) if images != image_set
+        ]
+        if len(others) < 2:
+            continue
+        rest = matrix.select(tasks=others)
+        position = {model: row for row, model in enumerate(matrix.models)}
+        truth = matrix.performance[[position[model] for model in rest.models], column]
+        yield Split(
+            rest,
+            task,
+            image_set,
+            truth,
+            embeddings[image_set],
+            {name: embedding for name, embedding in embeddings.items() if name != image_set},
+            load_catalog(),
+            imagenet_accuracy(),
+            (choices or {}).get(image_set, {}),
+        )
+
+
+@cache
+def imagenet_accuracy() -> Mapping[str, float]:
+    """ImageNet-1k top-1 as published by timm and torchvision, canonical id -> fraction."""
+    import pandas as pd
+
+    known = load_matrix("timm1557")
+    accuracy = dict(zip(known.models, known.performance[:, known.tasks.index("imagenet")], strict=True))
+    weights = pd.read_csv(data_dir() / "results" / "torchvision_weights.csv")
+    weights = weights[(weights["task"] == "imagenet") & (weights["metric"] == "top1")]
+    for model, value in zip(weights["model"], weights["value"], strict=True):
+        accuracy[load_catalog().find(model)] = float(value)
+    return accuracy
+
+
+def choose(
+    matrices: Sequence[TransferMatrix], embeddings: Mapping[str, TaskEmbedding], *, without: str | None = None
+) -> dict[str, float]:
+    """Hyper-parameters by leave-one-task-out over all hubs, none of it touching one image set.
+
+    The row of `GRID` with the highest mean over hubs of the gain in `tau_w` over static history; a hub
+    that loses counts twice, since never losing to static history comes first.
+
+    Args:
+        matrices: the hubs.
+        embeddings: by image set.
+        without: image set that must not be seen, None for the final choice.
+    """
+    table = gains(matrices, embeddings, without=without)
+    return dict(GRID[int(np.argmax(np.where(table < 0, 2 * table, table).mean(axis=1)))])
+
+
+def gains(
+    matrices: Sequence[TransferMatrix], embeddings: Mapping[str, TaskEmbedding], *, without: str | None
+) -> Floats:
+    """Mean gain in `tau_w` over static history, one row per point of `GRID`, one column per hub."""
+    known = {name: embedding for name, embedding in embeddings.items() if name != without}
+    kernels = [TaskKernel.fit(known, **_kernel_arguments(point)) for point in GRID]
+    table = []
+    for matrix in matrices:
+        tasks = [name for name, images in zip(matrix.tasks, matrix.image_sets, strict=True) if images != without]
+        if len(tasks) < 3:
+            continue
+        reduced = matrix.select(tasks=tasks)
+        scores = np.column_stack([gaussian_scores(column) for column in reduced.performance.T])
+        sets = np.array(reduced.image_sets)
+        per_task = []
+        for column, image_set in enumerate(sets):
+            rest = np.flatnonzero(sets != image_set)
+            if image_set not in known or len(rest) < 2:
+                continue
+            rows = np.isfinite(scores[:, rest]).any(axis=1)
+            history, truth = scores[np.ix_(rows, rest)], reduced.performance[rows, column]
+            if np.isfinite(truth).sum() < 2:
+                continue
+            baseline = weighted_tau(np.nanmean(history, axis=1), truth)
+            per_task.append(
+                [
+                    weighted_tau(_expected(history, kernel, sets[rest], image_set, point["noise"]), truth) - baseline
+                    for kernel, point in zip(kernels, GRID, strict=True)
+                ]
+            )
+        if per_task:
+            table.append(np.mean(per_task, axis=0))
+    return np.array(table).T
+
+
+def _expected(
+    history: Floats, kernel: TaskKernel, image_sets: Sequence[str], image_set: str, noise: float
+) -> Floats:
+    """Expected scores on a known image set as if it were new, without building latent vectors."""
+    covariance = kernel.between([*image_sets, image_set])
+    factorizer = ProbabilisticFactorizer(noise=noise)
+    factorizer.covariance_ = covariance[:-1, :-1]
+    factorizer.n_features_in_ = history.shape[1]
+    return np.asarray(factorizer.weights(history) @ covariance[:-1, -1])
+
+
+def _kernel_arguments(point: Mapping[str, float]) -> dict[str, float]:
+    return {"length_scale": point["length_scale"], "specific": point["specific"]}
+
+
+def leave_one_task_out(
+    matrices: Sequence[TransferMatrix],
+    embeddings: Mapping[str, TaskEmbedding],
+    *,
+    methods: Sequence[str] = tuple(METHODS),
+    report: Callable[[str], None] = lambda message: None,
+) -> pd.DataFrame:
+    """Every method on every held-out task.
+
+    Args:
+        matrices: the hubs.
+        embeddings: task embeddings of one proxy, by image set.
+        methods: names in `METHODS`.
+        report: told what is being done, one short line at a time.
+
+    Returns:
+        Tidy table with the columns hub, task, method, measure, value. A method that scores fewer than half
+        of a hub's models is left out there.
+
+    Raises:
+        InputError: an unknown method.
+    """
+    import pandas as pd
+
+    for name in methods:
+        if name not in METHODS:
+            raise InputError(f"unknown method '{name}'{did_you_mean(name, METHODS)}; there are {', '.join(METHODS)}")
+    choices: dict[str, dict[str, float]] = {}
+    if "fennec" in methods:
+        held = sorted({images for matrix in matrices for images in matrix.image_sets if images in embeddings})
+        for index, image_set in enumerate(held):
+            report(f"choosing hyper-parameters without {image_set} ({index + 1} of {len(held)})")
+            choices[image_set] = choose(matrices, embeddings, without=image_set)
+    rows = []
+    for matrix in matrices:
+        report(f"evaluating {matrix.name}")
+        for split in splits(matrix, embeddings, choices=choices):
+            for name in methods:
+                scores = METHODS[name](split)
+                if np.isfinite(scores).mean() < 0.5:
+                    continue
+                rows += [
+                    (matrix.name, split.task, name, measure, function(scores, split.truth))
+                    for measure, function in MEASURES.items()
+                ]
+    return pd.DataFrame(rows, columns=["hub", "task", "method", "measure", "value"])
+
+
+def summarise(results: pd.DataFrame, *, measure: str = "tau_w") -> pd.DataFrame:
+    """Mean of a measure per hub and method, its bootstrap interval over tasks, and wins over static history.
+
+    Returns:
+        Columns hub, method, n_tasks, mean, low, high, win, tie, loss, gap_closure.
+    """
+    import pandas as pd
+
+    chosen = results[results["measure"] == measure]
+    rows = []
+    for hub, table in chosen.groupby("hub", sort=False):
+        wide = table.pivot(index="task", columns="method", values="value")
+        for method in wide:
+            values = wide[method].dropna()
+            low, high = bootstrap_interval(values.to_numpy())
+            difference = (values - wide["static"]).round(9) if "static" in wide else values * np.nan
+            closure = np.nan
+            if {"static", "oracle"} <= set(wide):
+                gap = wide["oracle"].mean() - wide["static"].mean()
+                closure = (values.mean() - wide["static"].mean()) / gap if gap else np.nan
+            rows.append(
+                (hub, method, len(values), values.mean(), low, high, int((difference > 0).sum()),
+                 int((difference == 0).sum()), int((difference < 0).sum()), closure)
+            )  # fmt: skip
+    columns = ["hub", "method", "n_tasks", "mean", "low", "high", "win", "tie", "loss", "gap_closure"]
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,232 @@
+"""What a recommendation is: a ranked, explained list of models, and how it is shown.
+
+`Ranking` prints as a table and turns into a dictionary or a data frame; nothing here computes a score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+    from .catalog import ModelRecord
+
+
+@dataclass(frozen=True)
+class RankedModel:
+    """One row of a ranking.
+
+    Attributes:
+        rank: position, 1 is best.
+        id: canonical id.
+        score: predicted score, unitless, higher is better.
+        performance: expected result, a fraction.
+        low: lower end of its 80 % interval.
+        high: upper end.
+        method: `warm` (the model has history) or `measured` (its result on this task was given).
+        record: facts of the model, None when the catalog does not know it.
+    """
+
+    rank: int
+    id: str
+    score: float
+    performance: float
+    low: float
+    high: float
+    method: str
+    record: ModelRecord | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Flat dictionary with the facts of the model; None for what is not known."""
+        record = self.record
+        return {
+            "rank": self.rank,
+            "model": self.id,
+            "score": self.score,
+            "performance": self.performance,
+            "low": self.low,
+            "high": self.high,
+            "method": self.method,
+            "params": record.params if record else None,
+            "gmacs": record.gmacs if record else None,
+            "input_size": record.input_size if record else None,
+            "license": (record.license or None) if record else None,
+        }
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The models expected to do best on a task, best first.
+
+    Attributes:
+        task: name of the task.
+        hub: where the history comes from.
+        protocol: how those results were measured.
+        models: the rows.
+        n_candidates: how many models were compared.
+        nearest_tasks: the most alike known tasks and their distances; 1 is the typical distance between
+            known tasks.
+        notes: what the user should know about how the ranking came about.
+        seconds: wall-clock time per stage.
+    """
+
+    task: str
+    hub: str
+    protocol: str
+    models: tuple[RankedModel, ...]
+    n_candidates: int
+    nearest_tasks: tuple[tuple[str, float], ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Canonical ids, best first."""
+        return tuple(model.id for model in self.models)
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole ranking as plain values, ready for JSON."""
+        return {
+            "task": self.task,
+            "hub": self.hub,
+            "protocol": self.protocol,
+            "n_candidates": self.n_candidates,
+            "models": [model.to_dict() for model in self.models],
+            "nearest_tasks": [{"task": name, "distance": distance} for name, distance in self.nearest_tasks],
+            "notes": list(self.notes),
+            "seconds": dict(self.seconds),
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per model, with the columns of `RankedModel.to_dict`."""
+        import pandas as pd
+
+        return pd.DataFrame([model.to_dict() for model in self.models])
+
+    def to_table(self) -> Table:
+        """Table for a terminal."""
+        from rich.table import Table
+
+        title = f"{self.task or 'no images'}: best {len(self)} of {self.n_candidates} models ({self.hub})"
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        for header, justify in _COLUMNS:
+            table.add_column(header, justify=justify, overflow="fold", no_wrap=header != "model")  # type: ignore[arg-type]
+        for model in self.models:
+            record = model.record
+            table.add_row(
+                str(model.rank),
+                model.id,
+                f"{100 * model.performance:.1f}",
+                f"{100 * model.low:.1f}-{100 * model.high:.1f}",
+                f"{model.score:+.2f}",
+                _millions(record.params if record else None),
+                f"{record.gmacs:.1f}" if record and record.gmacs is not None else "-",
+                (record.license if record else "") or "-",
+                model.method,
+            )
+        return table
+
+    def footer(self) -> str:
+        """Lines under the table: what the task is like, what to know, how long it took."""
+        lines = []
+        if self.nearest_tasks:
+            near = ", ".join(f"{name} ({distance:.2f})" for name, distance in self.nearest_tasks)
+            lines.append(f"nearest known tasks (distance, 1 is typical): {near}")
+        lines.append(f"expected: result in % by {self.protocol}, with its 80 % interval; score: position among models")
+        lines += [f"note: {note}" for note in self.notes]
+        if self.seconds:
+            lines.append("time: " + ", ".join(f"{stage} {_duration(value)}" for stage, value in self.seconds.items()))
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        from io import StringIO
+
+        from rich.console import Console
+
+        buffer = StringIO()
+        Console(file=buffer, width=120, color_system=None).print(self.to_table())
+        return buffer.getvalue() + self.footer()
+
+
+_COLUMNS = (
+    ("rank", "right"),
+    ("model", "left"),
+    ("expected", "right"),
+    ("80 %", "right"),
+    ("score", "right"),
+    ("params", "right"),
+    ("GMACs", "right"),
+    ("license", "left"),
+    ("method", "left"),
+)
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one known task adds to a score.
+
+    Attributes:
+        task: the known task.
+        value: part of the score.
+        performance: the model's result there, a fraction.
+    """
+
+    task: str
+    value: float
+    performance: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where the score of one model on one task comes from.
+
+    Attributes:
+        model: canonical id.
+        score: predicted score.
+        rank: position among all models, 1 is best.
+        n_candidates: how many models were compared.
+        performance: expected result, a fraction.
+        low: lower end of its 80 % interval.
+        high: upper end.
+        static: the part that holds for any task (static history).
+        contributions: the parts of the known tasks, largest first.
+    """
+
+    model: str
+    score: float
+    rank: int
+    n_candidates: int
+    performance: float
+    low: float
+    high: float
+    static: float
+    contributions: tuple[Contribution, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {**vars(self), "contributions": [vars(part) for part in self.contributions]}
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.model}: rank {self.rank} of {self.n_candidates}, expected {100 * self.performance:.1f} % "
+            f"({100 * self.low:.1f}-{100 * self.high:.1f})",
+            f"score {self.score:+.3f} = {self.static:+.3f} static history, and from alike tasks:",
+        ]
+        for part in self.contributions[:5]:
+            lines.append(f"  {part.value:+.3f} {part.task} (result there {100 * part.performance:.1f} %)")
+        return "\n".join(lines)
+
+
+def _millions(params: int | None) -> str:
+    return "-" if params is None else f"{params / 1e6:.1f}M"
+
+
+def _duration(seconds: float) -> str:
+    return f"{1000 * seconds:.1f} ms" if seconds < 0.1 else f"{seconds:.1f} s"

@@ -1,0 +1,412 @@
+"""Rank models for a new task: static history, moved by what alike tasks say.
+
+Offline, `fit` turns a transfer matrix into model vectors and everything needed to place a new task.
+Online, a task embedding (and any results already known) becomes a task vector; a model's score is one dot
+product. In: `TransferMatrix`, task embeddings. Out: `Prediction`, `Ranking`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, logit
+from scipy.stats import norm, rankdata
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from .catalog import Catalog, load_catalog
+from .embeddings import load_known_embeddings
+from .errors import InputError, NothingToRecommendError, UnknownModelError, did_you_mean
+from .factorize import ProbabilisticFactorizer, condition
+from .index import ModelIndex, top_k
+from .kernel import TaskKernel
+from .matrix import TransferMatrix
+from .ranking import Contribution, Explanation, RankedModel, Ranking
+from .task import TaskEmbedding
+
+Floats = NDArray[np.float64]
+LEVEL = 0.8  # coverage of every interval
+
+
+def gaussian_scores(performance: ArrayLike) -> Floats:
+    """Performances of one task as standard normal quantiles of their ranks, NaN stays NaN.
+
+    Args:
+        performance: shape (n_models,); at least one value known.
+
+    Returns:
+        Scores with mean 0 and standard deviation 1 over the known models, shape (n_models,); all 0 when
+        the known values are equal.
+
+    Source:
+        Blom 1958 in Hazen's form, (rank - 0.5) / n; ties share their mean rank.
+    """
+    values = np.asarray(performance, dtype=np.float64)
+    known = ~np.isnan(values)
+    scores = np.full(values.shape, np.nan)
+    quantiles = norm.ppf((rankdata(values[known]) - 0.5) / known.sum())
+    spread = quantiles.std()
+    scores[known] = quantiles / spread if spread > 0 else 0.0
+    return scores
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the recommender expects of every model on one task.
+
+    Attributes:
+        task_vector: expected task vector, shape (n_components,).
+        scores: expected Gaussian scores, higher is better, shape (n_models,).
+        performance: expected results, fractions, shape (n_models,).
+        low: lower ends of the 80 % intervals of `performance`, shape (n_models,).
+        high: upper ends.
+    """
+
+    task_vector: Floats
+    scores: Floats
+    performance: Floats
+    low: Floats
+    high: Floats
+
+
+class Recommender(BaseEstimator):  # type: ignore[misc]
+    """Default recommender: a Gaussian process over tasks, one draw per model, as latent vectors.
+
+    Every column of the matrix becomes Gaussian scores. A model's scores are a draw from a process over
+    tasks with covariance `TaskKernel` plus noise, so the expected score on a new task is static history
+    moved towards the results on alike tasks, and shrinks back to static history when nothing is alike.
+    Model vectors are the left singular vectors of the completed matrix.
+
+    How far task vectors lie from what their embedding says is measured by leaving every known task out
+    once; that spread is the prior for folding in results of the new task, and with a factor that makes
+    80 % of those left-out cells fall inside, the width of the intervals.
+
+    Args:
+        n_components: latent dimensions kept.
+        shared: variance of what all tasks have in common.
+        specific: variance of what only alike tasks have in common.
+        length_scale: distance between task embeddings over which that fades, in median distances.
+        noise: variance of a single result.
+        random_state: unused by this deterministic method; present for the common interface.
+
+    Source:
+        Rasmussen & Williams 2006, chapter 2. The defaults were chosen by leave-one-task-out over all hubs
+        (`benchmark/results/hyperparameters.csv`); reported figures use a nested choice.
+    """
+
+    def __init__(
+        self,
+        n_components: int = 16,
+        *,
+        shared: float = 0.5,
+        specific: float = 0.6,
+        length_scale: float = 0.45,
+        noise: float = 0.1,
+        random_state: int | None = 0,
+    ) -> None:
+        self.n_components = n_components
+        self.shared = shared
+        self.specific = specific
+        self.length_scale = length_scale
+        self.noise = noise
+        self.random_state = random_state
+
+    def fit(
+        self,
+        matrix: TransferMatrix,
+        embeddings: Mapping[str, TaskEmbedding] | None = None,
+        *,
+        proxy: str = "fennec-mini",
+    ) -> Self:
+        """Learn model vectors and the place of known tasks.
+
+        Args:
+            matrix: what is known, shape (n_models, n_tasks).
+            embeddings: task embeddings by image set; those of `proxy` in `data/embeddings` when None. Tasks
+                without one count towards static history only.
+            proxy: name of the proxy whose embeddings to load.
+
+        Raises:
+            InputError: fewer than two tasks, or embeddings of different proxies.
+        """
+        if matrix.n_tasks < 2:
+            raise InputError(f"a recommender needs at least 2 tasks; matrix '{matrix.name}' has {matrix.n_tasks}")
+        known = load_known_embeddings(proxy) if embeddings is None else embeddings
+        self.matrix_ = matrix
+        self.kernel_ = TaskKernel.fit(
+            {name: embedding for name, embedding in known.items()},
+            shared=self.shared,
+            specific=self.specific,
+            length_scale=self.length_scale,
+        )
+        self.scores_ = np.column_stack([gaussian_scores(column) for column in matrix.performance.T])
+        self.factorizer_, self.model_vectors_, self.mapper_ = self._place(np.arange(matrix.n_tasks))
+        self.index_ = ModelIndex(self.model_vectors_)
+        self._fit_level()
+        self._fit_spread()
+        return self
+
+    def _place(self, columns: NDArray[np.intp]) -> tuple[ProbabilisticFactorizer, Floats, Floats]:
+        """Factoriser, model vectors and the map from task covariances to task vectors, from some columns."""
+        image_sets = [self.matrix_.image_sets[column] for column in columns]
+        factorizer = ProbabilisticFactorizer(self.n_components, noise=self.noise)
+        scores = self.scores_[:, columns]
+        factorizer.fit(scores, covariance=self.kernel_.between(image_sets))
+        vectors = factorizer.transform(scores)
+        mapper = np.linalg.lstsq(vectors, factorizer.weights(scores), rcond=None)[0]
+        return factorizer, vectors, mapper
+
+    def _fit_level(self) -> None:
+        """Location and scale of every known task on the logit scale: how hard it is, how far models spread."""
+        odds = logit(np.clip(self.matrix_.performance, 0.005, 0.995))
+        self.levels_ = np.nanmean(odds, axis=0)
+        self.spread_ = float(np.exp(np.mean(np.log(np.maximum(np.nanstd(odds, axis=0), 1e-3)))))
+
+    def _level(self, covariance: Floats, columns: NDArray[np.intp]) -> float:
+        """Expected logit level of a task: mean of the known ones moved towards alike tasks."""
+        image_sets = [self.matrix_.image_sets[column] for column in columns]
+        alike = (self.kernel_.between(image_sets) - self.shared) / max(self.specific, 1e-12)
+        weights = np.linalg.solve(alike + np.eye(len(columns)), (covariance - self.shared) / max(self.specific, 1e-12))
+        mean = self.levels_[columns].mean()
+        return float(mean + weights @ (self.levels_[columns] - mean))
+
+    def _fit_spread(self) -> None:
+        """Leave every image set out once: how far truth lies from what the embedding says."""
+        matrix = self.matrix_
+        drift, level_errors, ratios = [], [], []
+        sets = np.array(matrix.image_sets)
+        held: list[tuple[NDArray[np.bool_], int, Floats, float]] = []
+        ridge = self.noise * matrix.n_tasks * np.eye(self.model_vectors_.shape[1])
+        gram = self.model_vectors_.T @ self.model_vectors_ + ridge
+        for image_set in dict.fromkeys(matrix.image_sets):
+            rest = np.flatnonzero(sets != image_set)
+            if len(rest) < 2:
+                continue
+            _, vectors, mapper = self._place(rest)
+            own = self.kernel_.between([*sets[rest], image_set])[:-1, -1]
+            expected, level = vectors @ (mapper @ own), self._level(own, rest)
+            for column in np.flatnonzero(sets == image_set):
+                error = np.nan_to_num(self.scores_[:, column] - expected)
+                drift.append(np.linalg.solve(gram, self.model_vectors_.T @ error))
+                level_errors.append(self.levels_[column] - level)
+                held.append((np.isfinite(self.scores_[:, column]), int(column), expected, level))
+        size = self.model_vectors_.shape[1]
+        scatter = np.array(drift).reshape(-1, size)
+        self.task_spread_ = scatter.T @ scatter / max(len(scatter), 1) + 1e-6 * np.eye(size)
+        self.level_variance_ = float(np.mean(np.square(level_errors))) if level_errors else 1.0
+        deviation = np.sqrt(self._variance(self.level_variance_, self.task_spread_))
+        for known, column, expected, level in held:
+            odds = logit(np.clip(matrix.performance[known, column], 0.005, 0.995))
+            ratios.append(np.abs(odds - level - self.spread_ * expected[known]) / deviation[known])
+        self.width_ = float(np.quantile(np.concatenate(ratios), LEVEL)) if ratios else float(norm.ppf(0.9))
+
+    def _variance(self, level: float, spread: Floats) -> Floats:
+        """Variance of every model's logit performance, shape (n_models,)."""
+        own = np.einsum("mk,kl,ml->m", self.model_vectors_, spread, self.model_vectors_)
+        return np.asarray(level + self.spread_**2 * (own + self.noise))
+
+    def task_vector(self, embedding: TaskEmbedding | None) -> Floats:
+        """Expected task vector, shape (n_components,); that of static history when the embedding is None.
+
+        Raises:
+            InputError: the embedding comes from another proxy.
+        """
+        check_is_fitted(self, "mapper_")
+        return np.asarray(self.mapper_ @ self.kernel_.to_new(self.matrix_.image_sets, embedding))
+
+    def predict(
+        self, embedding: TaskEmbedding | None = None, *, known: Mapping[str, float] | None = None
+    ) -> Prediction:
+        """Expected result of every model on a new task.
+
+        Args:
+            embedding: of the new task; None ranks by static history.
+            known: results already measured on it, model id -> fraction in [0, 1].
+
+        Raises:
+            InputError: the embedding comes from another proxy, or a known value is not a fraction.
+            UnknownModelError: a known result is of a model that has no history here.
+        """
+        vector = self.task_vector(embedding)
+        columns = np.arange(self.matrix_.n_tasks)
+        level = self._level(self.kernel_.to_new(self.matrix_.image_sets, embedding), columns)
+        mean = np.concatenate([[level], vector])
+        covariance = np.zeros((len(mean), len(mean)))
+        covariance[0, 0] = self.level_variance_
+        covariance[1:, 1:] = self.task_spread_
+        design = np.column_stack([np.ones(len(self.model_vectors_)), self.spread_ * self.model_vectors_])
+        if known:
+            observed = self._observed(known)
+            mean, covariance = condition(mean, covariance, design, observed, noise=self.spread_**2 * self.noise)
+        variance = np.einsum("mk,kl,ml->m", design, covariance, design) + self.spread_**2 * self.noise
+        odds, half = design @ mean, self.width_ * np.sqrt(variance)
+        return Prediction(
+            mean[1:], self.model_vectors_ @ mean[1:], expit(odds), expit(odds - half), expit(odds + half)
+        )
+
+    def _observed(self, known: Mapping[str, float]) -> Floats:
+        observed = np.full(self.matrix_.n_models, np.nan)
+        position = {model: row for row, model in enumerate(self.matrix_.models)}
+        for model, value in known.items():
+            if model not in position:
+                raise UnknownModelError(
+                    f"model '{model}' has no history in '{self.matrix_.name}'{did_you_mean(model, position)}"
+                )
+            if not 0.0 <= value <= 1.0:
+                raise InputError(f"result of '{model}' is {value}; expected a fraction in [0, 1]")
+            observed[position[model]] = logit(np.clip(value, 0.005, 0.995))
+        return observed
+
+    def recommend(
+        self,
+        task: TaskEmbedding | None = None,
+        *,
+        n: int = 10,
+        where: str | None = None,
+        known: Mapping[str, float] | None = None,
+        catalog: Catalog | None = None,
+    ) -> Ranking:
+        """The n models expected to do best on a task.
+
+        Args:
+            task: embedding of the new task; None ranks by static history.
+            n: how many models at most.
+            where: condition on catalog columns, for example `params < 30e6`.
+            known: results already measured on the task, model id -> fraction in [0, 1].
+            catalog: facts of the models; the bundled catalog when None.
+
+        Raises:
+            InputError: n is below 1, or as for `predict`.
+            NothingToRecommendError: no model satisfies the condition.
+        """
+        if n < 1:
+            raise InputError(f"n is {n}; ask for at least one model")
+        facts = load_catalog() if catalog is None else catalog
+        prediction = self.predict(task, known=known)
+        n_candidates = self.matrix_.n_models
+        if where is None:
+            best = self.index_.search(prediction.task_vector, n)
+        else:
+            chosen = set(facts.where(where))
+            allowed = np.flatnonzero([model in chosen for model in self.matrix_.models])
+            if not len(allowed):
+                raise NothingToRecommendError(
+                    f"none of the {n_candidates} models of '{self.matrix_.name}' satisfies {where!r}; "
+                    "loosen the condition or take another hub"
+                )
+            best = allowed[top_k(prediction.scores[allowed], n)]
+            n_candidates = len(allowed)
+        rows = tuple(
+            RankedModel(
+                rank=rank,
+                id=self.matrix_.models[row],
+                score=float(prediction.scores[row]),
+                performance=float(prediction.performance[row]),
+                low=float(prediction.low[row]),
+                high=float(prediction.high[row]),
+                method="measured" if known and self.matrix_.models[row] in known else "warm",
+                record=facts[self.matrix_.models[row]] if self.matrix_.models[row] in facts else None,
+            )
+            for rank, row in enumerate(best, start=1)
+        )
+        return Ranking(
+            task=task.name if task is not None else "",
+            hub=self.matrix_.name,
+            protocol=self.matrix_.protocol,
+            models=rows,
+            n_candidates=n_candidates,
+            nearest_tasks=self.nearest_tasks(task),
+            notes=self._notes(task, known),
+        )
+
+    def nearest_tasks(self, task: TaskEmbedding | None, *, n: int = 3) -> tuple[tuple[str, float], ...]:
+        """The n known tasks of this matrix most like a new one, with their distance (1 is typical)."""
+        if task is None:
+            return ()
+        distance = dict(zip(self.kernel_.image_sets, self.kernel_.distances(task), strict=True))
+        pairs = [
+            (name, float(distance[image_set]))
+            for name, image_set in zip(self.matrix_.tasks, self.matrix_.image_sets, strict=True)
+            if image_set in distance
+        ]
+        return tuple(sorted(pairs, key=lambda pair: pair[1])[:n])
+
+    def _notes(self, task: TaskEmbedding | None, known: Mapping[str, float] | None) -> tuple[str, ...]:
+        notes = []
+        if task is None:
+            notes.append("no images given: ranked by static history")
+        elif not (nearest := self.nearest_tasks(task, n=1)):
+            notes.append(f"no task of '{self.matrix_.name}' has an embedding: ranked by static history")
+        elif nearest[0][1] > 2 * self.length_scale:
+            notes.append("the images resemble no known task: the ranking is close to static history")
+        if known:
+            notes.append(f"{len(known)} known results folded in")
+        if task is not None and task.skipped:
+            notes.append(f"{len(task.skipped)} images could not be read and were skipped")
+        return tuple(notes)
+
+    def explain(self, task: TaskEmbedding | None, model: str) -> Explanation:
+        """Where the score of one model comes from.
+
+        Args:
+            task: embedding of the new task, or None.
+            model: id of a model with history.
+
+        Returns:
+            Static part and one contribution per known task; they add up to the score up to what the
+            latent vectors leave out.
+
+        Raises:
+            UnknownModelError: the model has no history here.
+        """
+        if model not in self.matrix_.models:
+            raise UnknownModelError(
+                f"model '{model}' has no history in '{self.matrix_.name}'{did_you_mean(model, self.matrix_.models)}"
+            )
+        row = self.matrix_.models.index(model)
+        prediction = self.predict(task)
+        weights = self.factorizer_.weights(self.scores_[row : row + 1])[0]
+        covariance = self.kernel_.to_new(self.matrix_.image_sets, task)
+        parts = weights * (covariance - self.shared)
+        contributions = [
+            Contribution(name, float(part), float(self.matrix_.performance[row, column]))
+            for column, (name, part) in enumerate(zip(self.matrix_.tasks, parts, strict=True))
+            if np.isfinite(self.matrix_.performance[row, column])
+        ]
+        return Explanation(
+            model=model,
+            score=float(prediction.scores[row]),
+            rank=int((prediction.scores > prediction.scores[row]).sum()) + 1,
+            n_candidates=self.matrix_.n_models,
+            performance=float(prediction.performance[row]),
+            low=float(prediction.low[row]),
+            high=float(prediction.high[row]),
+            static=float(self.shared * weights.sum()),
+            contributions=tuple(sorted(contributions, key=lambda part: -abs(part.value))),
+        )
+
+    def save(self, folder: str | Path) -> None:
+        """Write `config.json`, `tensors.safetensors` and `README.md` to a folder.
+
+        Raises:
+            ArtifactError: the folder cannot be written.
+        """
+        from .artifact import save_recommender
+
+        save_recommender(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Recommender:
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: missing, damaged, or of a newer format.
+        """
+        from .artifact import load_recommender
+
+        return load_recommender(folder)
