@@ -15,9 +15,10 @@ import numpy as np
 
 from .errors import ArtifactError, InputError, did_you_mean
 from .settings import data_dir
-from .task import TaskEmbedding
+from .task import TaskEmbedding, evenly
 
 FORMAT_VERSION = 1
+N_STORED = 100  # single features kept per task: the number of images that the published pipeline uses
 
 
 def save_embeddings(path: str | Path, embeddings: Mapping[str, TaskEmbedding]) -> None:
@@ -40,7 +41,7 @@ def save_embeddings(path: str | Path, embeddings: Mapping[str, TaskEmbedding]) -
         if embedding.class_means is not None:
             tensors[f"{key}/class_means"] = embedding.class_means.astype(np.float16)
         if embedding.samples is not None:
-            tensors[f"{key}/samples"] = embedding.samples.astype(np.float16)
+            tensors[f"{key}/samples"] = evenly(embedding.samples, N_STORED).astype(np.float16)
         tasks[key] = {
             "name": embedding.name,
             "n_images": embedding.n_images,

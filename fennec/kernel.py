@@ -33,7 +33,8 @@ class TaskKernel:
         descriptors: one row per known task, scaled so that squared distances between rows are d^2,
             shape (n_known, n_descriptors).
         scales: median distances that the means and the standard deviations were divided by, shape (2,).
-        fingerprint: the proxy's.
+        proxy: name of the proxy.
+        fingerprint: hash of the proxy.
         shared: variance of the common part.
         specific: variance of the part that fades.
         length_scale: distance at which it fades, 1 is the median distance between known tasks.
@@ -42,6 +43,7 @@ class TaskKernel:
     image_sets: tuple[str, ...]
     descriptors: Floats
     scales: Floats
+    proxy: str
     fingerprint: str
     shared: float
     specific: float
@@ -77,6 +79,7 @@ class TaskKernel:
             names,
             np.stack(rows) if rows else np.zeros((0, 0)),
             scales,
+            embeddings[names[0]].proxy if names else "",
             embeddings[names[0]].fingerprint if names else "",
             shared,
             specific,
@@ -116,8 +119,8 @@ class TaskKernel:
         """
         if embedding.fingerprint != self.fingerprint:
             raise InputError(
-                f"the task was embedded with another proxy ('{embedding.proxy}', {embedding.fingerprint[:8]}) "
-                f"than the known tasks ({self.fingerprint[:8]}); embed it with theirs or fit again"
+                f"the task was embedded with proxy '{embedding.proxy}' ({embedding.fingerprint[:8]}), the known "
+                f"tasks with '{self.proxy}' ({self.fingerprint[:8]}); use one proxy for both"
             )
         row = _scaled(_raw(embedding), self.scales)
         return np.asarray(np.linalg.norm(self.descriptors - row, axis=1))

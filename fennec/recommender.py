@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +28,9 @@ from .kernel import TaskKernel
 from .matrix import TransferMatrix
 from .ranking import Contribution, Explanation, RankedModel, Ranking
 from .task import TaskEmbedding
+
+if TYPE_CHECKING:
+    from .proxy import Proxy
 
 Floats = NDArray[np.float64]
 LEVEL = 0.8  # coverage of every interval
@@ -139,7 +142,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         known = load_known_embeddings(proxy) if embeddings is None else embeddings
         self.matrix_ = matrix
         self.kernel_ = TaskKernel.fit(
-            {name: embedding for name, embedding in known.items()},
+            known,
             shared=self.shared,
             specific=self.specific,
             length_scale=self.length_scale,
@@ -390,23 +393,28 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
             contributions=tuple(sorted(contributions, key=lambda part: -abs(part.value))),
         )
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, *, proxy: Proxy | None = None) -> None:
         """Write `config.json`, `tensors.safetensors` and `README.md` to a folder.
 
+        Args:
+            folder: made if need be.
+            proxy: the proxy that the known tasks were embedded with; may be left out for the bundled one.
+
         Raises:
+            InputError: another proxy than that.
             ArtifactError: the folder cannot be written.
         """
         from .artifact import save_recommender
 
-        save_recommender(self, folder)
+        save_recommender(self, folder, proxy=proxy)
 
     @classmethod
-    def load(cls, folder: str | Path) -> Recommender:
-        """Read what `save` wrote.
+    def load(cls, folder: str | Path, *, proxy: Proxy | None = None) -> Recommender:
+        """Read what `save` wrote; a given proxy is checked against the one it was made with.
 
         Raises:
-            ArtifactError: missing, damaged, or of a newer format.
+            ArtifactError: missing, damaged, of a newer format, or made with another proxy.
         """
         from .artifact import load_recommender
 
-        return load_recommender(folder)
+        return load_recommender(folder, proxy=proxy)

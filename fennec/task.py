@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +19,11 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import InputError
 
 if TYPE_CHECKING:
+    from .datasets import ImageDataset
     from .proxy import Proxy
 
 Floats = NDArray[np.float64]
-N_SAMPLES = 100  # rows of proxy features kept as they are: what the published pipeline learns from
+N_SAMPLES = 1000  # single features kept at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,8 @@ class TaskEmbedding:
         class_names: names of the classes seen, empty without labels.
         class_counts: images per class, shape (n_classes,).
         class_means: mean feature per class, shape (n_classes, n_features).
-        samples: up to 100 single features, shape (n_samples, n_features).
+        samples: up to 1000 single features, evenly over the images in the order they came, shape
+            (n_samples, n_features).
         skipped: pairs (image, reason) that could not be read.
         seconds: wall-clock time of decoding and embedding.
     """
@@ -105,7 +107,7 @@ class TaskEmbedding:
             np.add.at(means, inverse, rows)
             means /= counts[:, None]
         return cls(
-            name, proxy, fingerprint, len(rows), mean, centred.T @ centred, names, counts, means, rows[:N_SAMPLES]
+            name, proxy, fingerprint, len(rows), mean, centred.T @ centred, names, counts, means, evenly(rows, N_SAMPLES)
         )
 
     @property
@@ -165,10 +167,15 @@ class TaskEmbedding:
             names,
             counts,
             means,
-            np.concatenate(samples)[:N_SAMPLES] if samples else None,
+            evenly(np.concatenate(samples), N_SAMPLES) if samples else None,
             self.skipped + other.skipped,
             self.seconds + other.seconds,
         )
+
+
+def evenly(rows: Floats, n: int) -> Floats:
+    """At most n of the rows, evenly spaced."""
+    return rows if len(rows) <= n else rows[np.linspace(0, len(rows) - 1, n).round().astype(int)]
 
 
 def _merge_classes(one: TaskEmbedding, two: TaskEmbedding) -> tuple[tuple[str, ...], Floats, Floats]:
@@ -214,30 +221,50 @@ def embed_task(
         >>> embed_task("sklearn:digits", max_images=20).n_images
         20
     """
-    from .datasets import ReadReport, iter_images, open_dataset, sample
+    from .datasets import open_dataset
     from .proxy import Proxy
 
     dataset = open_dataset(source, split=split)
-    chosen = sample(dataset, max_images=max_images, random_state=random_state)
     encoder = Proxy.load(proxy) if isinstance(proxy, str) else proxy
+    return embed_dataset(
+        dataset, encoder, max_images=max_images, random_state=random_state, progress=progress
+    )
+
+
+def embed_dataset(
+    dataset: ImageDataset,
+    proxy: Proxy,
+    *,
+    max_images: int = 500,
+    random_state: int = 0,
+    progress: bool = False,
+) -> TaskEmbedding:
+    """Embed an open dataset; arguments as for `embed_task`.
+
+    Raises:
+        InputError: none of its images can be read.
+    """
+    from .datasets import ReadReport, iter_images, sample
+
+    chosen = sample(dataset, max_images=max_images, random_state=random_state)
     start = time.perf_counter()
     report = ReadReport()
     embedding: TaskEmbedding | None = None
-    images = iter_images(dataset, chosen, report, min_side=encoder.input_size)
+    images = iter_images(dataset, chosen, report, min_side=proxy.input_size)
     with _bar(len(chosen), shown=progress) as advance:
-        for indices, features in encoder.embed_batches(images):
+        for indices, features in proxy.embed_batches(images):
             labels = None
             if dataset.labels is not None:
                 labels = [dataset.class_names[dataset.labels[index]] for index in indices]
             part = TaskEmbedding.from_features(
-                features, labels, name=dataset.name, proxy=encoder.name, fingerprint=encoder.fingerprint
+                features, labels, name=dataset.name, proxy=proxy.name, fingerprint=proxy.fingerprint
             )
             embedding = part if embedding is None else embedding.merge(part)
             advance(len(indices))
     report.check_enough(dataset.name)
-    assert embedding is not None, "check_enough raises when nothing was read"
-    fields = {**vars(embedding), "skipped": tuple(report.skipped), "seconds": time.perf_counter() - start}
-    return TaskEmbedding(**fields)
+    if embedding is None:
+        raise InputError(f"'{dataset.name}' has no images")
+    return replace(embedding, skipped=tuple(report.skipped), seconds=time.perf_counter() - start)
 
 
 @contextmanager

@@ -1,0 +1,89 @@
+"""Images inside `.zip` and `.tar` archives, read in place."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import shutil
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
+from threading import Lock
+from typing import IO
+
+from .datasets import ImageDataset
+from .errors import InputError
+from .folders import from_names
+from .images import UnreadableImage, is_image_name
+
+_OPENERS = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
+
+
+def open_zip(path: Path, split: str | None) -> ImageDataset:
+    """Dataset of the images in a zip archive.
+
+    Raises:
+        InputError: damaged, with members outside itself, or without images.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise InputError(f"'{path}' is not a readable zip archive: {error}") from error
+    names = _image_members(path, [info.filename for info in archive.infolist() if not info.is_dir()])
+
+    def load(name: str) -> bytes:
+        try:
+            return archive.read(name)
+        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError) as error:
+            raise UnreadableImage(f"damaged or encrypted member: {error}") from error
+
+    return from_names(path.stem, names, load, split)
+
+
+def open_tar(path: Path, split: str | None) -> ImageDataset:
+    """Dataset of the images in a tar archive, compressed or not; links in it are ignored.
+
+    Raises:
+        InputError: damaged, with members outside itself, or without images.
+    """
+    try:
+        archive = tarfile.open(fileobj=_seekable(path), mode="r:")
+        members = {member.name: member for member in archive.getmembers() if member.isfile()}
+    except (tarfile.TarError, OSError, EOFError, lzma.LZMAError) as error:
+        raise InputError(f"'{path}' is not a readable tar archive: {error}") from error
+    lock = Lock()  # one file position for all threads
+
+    def load(name: str) -> bytes:
+        with lock:
+            file = archive.extractfile(members[name])
+            content = file.read() if file else b""
+        if len(content) < members[name].size:
+            raise UnreadableImage("cut short in the archive")
+        return content
+
+    return from_names(path.name.split(".tar")[0], _image_members(path, list(members)), load, split)
+
+
+def _seekable(path: Path) -> IO[bytes]:
+    """The tar itself; a compressed one is decompressed to an unnamed file, since it is read out of order."""
+    with path.open("rb") as file:
+        opener = _OPENERS.get(file.read(2))
+    if opener is None:
+        return path.open("rb")
+    plain = tempfile.TemporaryFile()
+    with opener(path, "rb") as compressed:
+        shutil.copyfileobj(compressed, plain)
+    plain.seek(0)
+    return plain
+
+
+def _image_members(path: Path, members: list[str]) -> list[str]:
+    for member in members:
+        if ".." in PurePosixPath(member).parts or PurePosixPath(member).is_absolute() or "\\" in member:
+            raise InputError(f"'{path}' has a member outside itself ('{member}'); refused, make the archive again")
+    names = sorted(name for name in members if is_image_name(name) and not name.startswith("__MACOSX/"))
+    if not names:
+        raise InputError(f"no images in '{path}' ({len(members)} other files)")
+    return names

@@ -1,0 +1,187 @@
+"""A fitted recommender on disk: `config.json`, `tensors.safetensors`, `README.md`; never a pickle.
+
+The configuration names the proxy with its preprocessing, and the tensors hold a check vector, so that a
+space is never used with another proxy than it was made with.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import __version__
+from .errors import ArtifactError, InputError
+
+if TYPE_CHECKING:
+    from .proxy import Proxy
+    from .recommender import Recommender
+
+FORMAT_VERSION = 1
+TENSORS = ("model_vectors_", "mapper_", "levels_", "task_spread_")
+NUMBERS = ("spread_", "level_variance_", "width_")
+
+
+def save_recommender(recommender: Recommender, folder: str | Path, *, proxy: Proxy | None = None) -> None:
+    """Write a fitted recommender.
+
+    Args:
+        recommender: fitted.
+        folder: made if need be; files of the same names are replaced, each only when it is complete.
+        proxy: the proxy it was fitted with, to store preprocessing and check vector; the bundled one is
+            loaded when the recommender uses it, any other must be given.
+
+    Raises:
+        InputError: the proxy is not the one that the recommender was fitted with, or must be given.
+        ArtifactError: the folder cannot be written.
+    """
+    from safetensors.numpy import save_file
+
+    from .proxy import BUNDLED, Proxy
+
+    kernel, matrix = recommender.kernel_, recommender.matrix_
+    if proxy is None:
+        if kernel.proxy != BUNDLED:
+            raise InputError(f"give the proxy '{kernel.proxy}' to save its preprocessing with the recommender")
+        proxy = Proxy.load(BUNDLED)
+    if proxy.fingerprint != kernel.fingerprint:
+        raise InputError(f"the recommender was fitted with proxy '{kernel.proxy}', not with '{proxy.name}'")
+    config = {
+        "format_version": FORMAT_VERSION,
+        "fennec_version": __version__,
+        "parameters": recommender.get_params(),
+        "matrix": {
+            key: getattr(matrix, key) for key in ("name", "protocol", "models", "tasks", "image_sets", "metrics")
+        },
+        "known_tasks": kernel.image_sets,
+        "numbers": {key: getattr(recommender, key) for key in NUMBERS},
+        "proxy": {
+            "name": proxy.name,
+            "fingerprint": proxy.fingerprint,
+            "preprocessing": proxy.preprocessing,
+        },
+    }
+    tensors = {key: getattr(recommender, key) for key in TENSORS}
+    tensors |= {
+        "performance": matrix.performance,
+        "descriptors": kernel.descriptors,
+        "scales": kernel.scales,
+        "components": recommender.factorizer_.components_,
+        "check_vector": proxy.check_vector(),
+    }
+    target = Path(folder)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        partial = target / "tensors.safetensors.part"
+        save_file({key: np.ascontiguousarray(value) for key, value in tensors.items()}, partial)
+        _replace(target / "README.md", _card(config))
+        partial.replace(target / "tensors.safetensors")
+        _replace(target / "config.json", json.dumps(config, indent=1, default=list) + "\n")
+    except OSError as error:
+        raise ArtifactError(f"cannot write to '{folder}': {error}") from error
+
+
+def load_recommender(folder: str | Path, *, proxy: Proxy | None = None) -> Recommender:
+    """Read what `save_recommender` wrote.
+
+    Args:
+        folder: where it is.
+        proxy: checked against the stored fingerprint and check vector when given.
+
+    Raises:
+        ArtifactError: missing, damaged, of a newer format, or made with another proxy.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    source = Path(folder)
+    if not (source / "config.json").is_file():
+        raise ArtifactError(f"no recommender in '{folder}' (config.json is missing); make one with 'fennec fit'")
+    try:
+        config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+        version = config["format_version"]
+        if version > FORMAT_VERSION:
+            raise ArtifactError(
+                f"'{folder}' has format version {version}, this Fennec reads up to {FORMAT_VERSION}; "
+                "upgrade with 'pip install -U fennec-recommender'"
+            )
+        tensors = load_file(source / "tensors.safetensors")
+        recommender = _rebuild(config, tensors)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise ArtifactError(f"the recommender in '{folder}' is damaged ({error}); make it again with 'fennec fit'") from error
+    if proxy is not None:
+        check_proxy(config["proxy"], tensors["check_vector"], proxy)
+    return recommender
+
+
+def check_proxy(stored: dict[str, Any], check_vector: np.ndarray[Any, Any], proxy: Proxy) -> None:
+    """Make sure that a proxy is the one a recommender was made with.
+
+    Raises:
+        ArtifactError: name, weights or preprocessing differ, or its features do on the check picture.
+    """
+    if proxy.fingerprint != stored["fingerprint"]:
+        raise ArtifactError(
+            f"made with proxy '{stored['name']}' ({stored['fingerprint'][:8]}), not with "
+            f"'{proxy.name}' ({proxy.fingerprint[:8]}); use --proxy {stored['name']} or fit again"
+        )
+    now = proxy.check_vector()
+    error = float(np.linalg.norm(now - check_vector) / max(np.linalg.norm(check_vector), 1e-12))
+    if error > 0.02:
+        raise ArtifactError(
+            f"proxy '{proxy.name}' computes other features here than where the recommender was made "
+            f"(relative error {error:.1%} on the check picture); reinstall torch or fit again"
+        )
+
+
+def _rebuild(config: dict[str, Any], tensors: dict[str, Any]) -> Recommender:
+    from .factorize import ProbabilisticFactorizer
+    from .index import ModelIndex
+    from .kernel import TaskKernel
+    from .matrix import TransferMatrix
+    from .recommender import Recommender, gaussian_scores
+
+    recommender = Recommender(**config["parameters"])
+    facts = {key: tuple(value) if isinstance(value, list) else value for key, value in config["matrix"].items()}
+    recommender.matrix_ = TransferMatrix(performance=tensors["performance"], **facts)
+    recommender.kernel_ = TaskKernel(
+        tuple(config["known_tasks"]),
+        tensors["descriptors"],
+        tensors["scales"],
+        config["proxy"]["name"],
+        config["proxy"]["fingerprint"],
+        recommender.shared,
+        recommender.specific,
+        recommender.length_scale,
+    )
+    recommender.scores_ = np.column_stack([gaussian_scores(c) for c in recommender.matrix_.performance.T])
+    factorizer = ProbabilisticFactorizer(recommender.n_components, noise=recommender.noise)
+    factorizer.components_ = tensors["components"]
+    factorizer.covariance_ = recommender.kernel_.between(recommender.matrix_.image_sets)
+    factorizer.n_features_in_ = recommender.matrix_.n_tasks
+    recommender.factorizer_ = factorizer
+    for key in TENSORS:
+        setattr(recommender, key, tensors[key])
+    for key in NUMBERS:
+        setattr(recommender, key, float(config["numbers"][key]))
+    recommender.index_ = ModelIndex(recommender.model_vectors_)
+    return recommender
+
+
+def _card(config: dict[str, Any]) -> str:
+    matrix = config["matrix"]
+    return (
+        f"# Fennec recommender\n\n"
+        f"{len(matrix['models'])} models, {len(matrix['tasks'])} tasks, protocol {matrix['protocol']}, "
+        f"hub {matrix['name']}, proxy {config['proxy']['name']}.\n\n"
+        f"Made with fennec-recommender {config['fennec_version']}. Load it with "
+        f"`fennec.Recommender.load(folder)` or `fennec recommend DATASET --space FOLDER`.\n"
+    )
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
