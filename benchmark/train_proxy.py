@@ -30,6 +30,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fennec.proxy import load_bundled
+
 KNOWN_TASK_PACKS = ("caltech101", "cifar10", "dtd10", "gtsrb")
 HELD_OUT_PACKS = ("blood_cells", "flowers5", "kmnist", "neu_steel", "scene15", "trashnet")
 ARCHITECTURE = "regnetx_002"
@@ -159,7 +161,7 @@ def train(cache: Path, state: Path, *, epochs: int, batch_size: int, label_weigh
             nn.utils.clip_grad_norm_(modules.parameters(), 5.0)
             optimizer.step()
             schedule.step()
-            sums += [float(losses[0]), float(losses[1]), float(supervised)]
+            sums += [float(value.detach()) for value in (*losses, supervised)]
         means = (sums / (len(order) // batch_size)).round(4).tolist()
         history.append([epoch + 1, *means, round(time.time() - start, 1)])
         print(f"epoch {epoch + 1}/{epochs} vit {means[0]} mobilenet {means[1]} labels {means[2]} "
@@ -182,6 +184,7 @@ def export(state: Path, folder: Path, record: dict) -> None:
     }
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / "model.safetensors")
+    (folder / "model.safetensors").chmod(0o644)
     config = {
         "format_version": 1,
         "name": "fennec-mini",
@@ -191,7 +194,10 @@ def export(state: Path, folder: Path, record: dict) -> None:
         "std": STD,
         "training": record,
     }
-    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    path = folder / "config.json"
+    path.write_text(json.dumps(config) + "\n")
+    config["check_vector"] = [round(float(value), 4) for value in load_bundled(folder, "cpu").check_vector()]
+    path.write_text(json.dumps(config) + "\n")
 
 
 def main() -> None:

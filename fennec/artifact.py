@@ -152,7 +152,6 @@ def _rebuild(config: dict[str, Any], tensors: dict[str, Any]) -> Recommender:
         tensors["scales"],
         config["proxy"]["name"],
         config["proxy"]["fingerprint"],
-        recommender.shared,
         recommender.specific,
         recommender.length_scale,
     )

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from .errors import ArtifactError, InputError, did_you_mean
-from .settings import data_dir
+from .settings import cache_dir, data_dir
 from .task import TaskEmbedding, evenly
 
 FORMAT_VERSION = 1
@@ -50,6 +49,7 @@ def save_embeddings(path: str | Path, embeddings: Mapping[str, TaskEmbedding]) -
     proxy, fingerprint = made_by.pop()
     header = {"format_version": FORMAT_VERSION, "proxy": proxy, "fingerprint": fingerprint, "tasks": tasks}
     target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".part")
     save_file(tensors, partial, metadata={"fennec": json.dumps(header)})
     partial.replace(target)
@@ -99,24 +99,30 @@ def load_embeddings(path: str | Path) -> dict[str, TaskEmbedding]:
     return embeddings
 
 
-@cache
+def embeddings_file(proxy: str) -> Path:
+    """Where the known tasks' embeddings under a proxy belong when they do not come with Fennec."""
+    return cache_dir() / "embeddings" / f"{_slug(proxy)}.safetensors"
+
+
 def load_known_embeddings(proxy: str = "fennec-mini") -> Mapping[str, TaskEmbedding]:
     """Embeddings of the known tasks under a proxy, keyed by image set.
 
     Args:
-        proxy: the name of a proxy whose embeddings are in `data/embeddings`, or the path of a file made
-            with `fennec embed --known`.
+        proxy: name of a proxy whose embeddings come with Fennec or were made with `fennec embed --known`.
 
     Raises:
         InputError: there are none for this proxy; the message names those there are.
     """
-    if Path(proxy).suffix == ".safetensors":
-        return load_embeddings(proxy)
-    folder = data_dir() / "embeddings"
-    known = sorted(path.stem for path in folder.glob("*.safetensors"))
-    if proxy not in known:
-        raise InputError(
-            f"no embeddings of the known tasks under proxy '{proxy}'{did_you_mean(proxy, known)} "
-            f"(at hand: {', '.join(known)}; others: 'fennec embed --known --proxy {proxy} --root DIR')"
-        )
-    return load_embeddings(folder / f"{proxy}.safetensors")
+    bundled = data_dir() / "embeddings"
+    for path in (bundled / f"{_slug(proxy)}.safetensors", embeddings_file(proxy)):
+        if path.is_file():
+            return load_embeddings(path)
+    known = sorted(path.stem for path in bundled.glob("*.safetensors"))
+    raise InputError(
+        f"no embeddings of the known tasks under proxy '{proxy}'{did_you_mean(proxy, known)} (at hand: "
+        f"{', '.join(known)}); make them with 'fennec embed --known --proxy {proxy} --root DIR --download'"
+    )
+
+
+def _slug(proxy: str) -> str:
+    return proxy.replace("/", "--").replace(":", "--")

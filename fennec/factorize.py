@@ -179,7 +179,7 @@ class MaskedNMF(_MaskedFactorizer):
             components *= (vectors.T @ filled) / np.maximum(vectors.T @ (mask * (vectors @ components)), tiny)
             if iteration % 10 == 9:
                 error = float((mask * (filled - vectors @ components) ** 2).sum())
-                if previous - error <= self.tol * max(previous, tiny):
+                if np.isfinite(previous) and previous - error <= self.tol * max(previous, tiny):
                     break
                 previous = error
         self.components_ = components
@@ -260,68 +260,70 @@ class MaskedSVD(_MaskedFactorizer):
 
 
 class ProbabilisticFactorizer(_MaskedFactorizer):
-    """Gaussian process over tasks: every model is a draw, its known results are noisy values of it.
+    """Static history plus a Gaussian process over tasks, one draw per model.
 
-    Each row is Normal(0, covariance) plus independent noise, where `covariance` says how alike tasks are
-    (side information, for example a kernel between task embeddings plus a constant: the constant part is
-    what a model is worth everywhere, its *static history*). The completed matrix is the posterior mean;
+    A model's expected result is its mean over the tasks it was measured on; what is left of every cell is
+    Normal(0, covariance) over tasks plus independent noise. `covariance` says how alike tasks are: side
+    information, for example a kernel between task embeddings. The completed matrix is the posterior mean;
     model and task vectors are its singular vectors.
 
     Args:
         n_components: number of latent dimensions kept; capped at the smaller side of the matrix.
         noise: variance of a single result, in the squared unit of the matrix.
-        shared: variance common to all tasks when no covariance is given to `fit`.
 
     Source:
-        Rasmussen & Williams 2006, equations 2.23 to 2.24, one process per model with a common kernel.
+        Rasmussen & Williams 2006, equations 2.23 to 2.24, one process per model with a common kernel and the
+        mean of the row plugged in.
     """
 
-    def __init__(self, n_components: int = 16, *, noise: float = 0.1, shared: float = 0.5) -> None:
+    def __init__(self, n_components: int = 16, *, noise: float = 0.1) -> None:
         self.n_components = n_components
         self.noise = noise
-        self.shared = shared
 
     def fit(self, X: ArrayLike, y: None = None, *, covariance: ArrayLike | None = None) -> Self:
         """Learn task vectors from X, shape (n_models, n_tasks), NaN for unknown.
 
         Args:
-            X: centred results, for example Gaussian scores per task.
+            X: results on one scale for all tasks, for example Gaussian scores per task.
             y: ignored, as scikit-learn asks for it.
-            covariance: positive semi-definite, shape (n_tasks, n_tasks); when None all pairs of tasks
-                are equally alike.
+            covariance: positive semi-definite, shape (n_tasks, n_tasks); when None no two tasks are alike.
 
         Raises:
             InputError: the covariance has another shape.
         """
         matrix = self._validate(X, reset=True)
         n_tasks = matrix.shape[1]
-        if covariance is None:
-            prior = self.shared + (1.0 - self.shared) * np.eye(n_tasks)
-        else:
-            prior = np.asarray(covariance, dtype=np.float64)
-            if prior.shape != (n_tasks, n_tasks):
-                raise InputError(f"covariance has shape {prior.shape}; expected ({n_tasks}, {n_tasks})")
+        prior = np.eye(n_tasks) if covariance is None else np.asarray(covariance, dtype=np.float64)
+        if prior.shape != (n_tasks, n_tasks):
+            raise InputError(f"covariance has shape {prior.shape}; expected ({n_tasks}, {n_tasks})")
         self.covariance_ = prior
         _, _, rows = np.linalg.svd(self.complete(matrix), full_matrices=False)
         self.components_ = _fixed_signs(rows[: self._rank(matrix)])
         return self
 
-    def weights(self, X: ArrayLike) -> Floats:
-        """What each known cell says of its model, (C + noise)^-1 x, shape (n_models, n_tasks), 0 if unknown.
+    def weights(self, X: ArrayLike) -> tuple[Floats, Floats]:
+        """What the posterior mean is made of.
 
-        The posterior mean for any task, known or new, is `weights @ covariance of the tasks with it`.
+        Returns:
+            Static history, the mean of every row, shape (n_models,), and what each known cell adds,
+            (C + noise)^-1 (x - mean), shape (n_models, n_tasks), 0 where unknown. The expected result on
+            any task, known or new, is `static + weights @ covariance of the tasks with it`.
         """
         matrix = self._validate(X, reset=False)
+        known = np.isfinite(matrix)
+        static = np.nansum(matrix, axis=1) / np.maximum(known.sum(axis=1), 1)
         weights = np.zeros_like(matrix)
-        for known, rows in row_patterns(np.isfinite(matrix)):
-            columns = np.flatnonzero(known)
+        for pattern, rows in row_patterns(known):
+            columns = np.flatnonzero(pattern)
             noisy = self.covariance_[np.ix_(columns, columns)] + self.noise * np.eye(len(columns))
-            weights[np.ix_(rows, columns)] = np.linalg.solve(noisy, matrix[np.ix_(rows, columns)].T).T
-        return weights
+            left = matrix[np.ix_(rows, columns)] - static[rows, None]
+            weights[np.ix_(rows, columns)] = np.linalg.solve(noisy, left.T).T
+        return static, weights
 
     def complete(self, X: ArrayLike) -> Floats:
         """Posterior mean of every cell given the known cells of its row, shape (n_models, n_tasks)."""
-        return self.weights(X) @ self.covariance_
+        static, weights = self.weights(X)
+        return static[:, None] + weights @ self.covariance_
 
     def transform(self, X: ArrayLike) -> Floats:
         """Model vectors of rows of results, shape (n_models, n_components)."""

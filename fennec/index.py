@@ -11,6 +11,7 @@ Floats = NDArray[np.float64]
 
 # Above this many models the index answers faster than numpy (benchmark/results/speed.csv).
 EXACT_LIMIT = 100_000
+CELLS_SHARE = 4  # one in so many cells is visited
 
 
 class ModelIndex:
@@ -22,7 +23,8 @@ class ModelIndex:
             only the cells nearest to the query, and may miss a model.
 
     Source:
-        Douze et al. 2024 (faiss), `IndexIVFFlat` with inner product.
+        Douze et al. 2024 (faiss), `IndexIVFFlat`; Bachrach et al. 2014, section 3.2, turns the largest inner
+        product into the nearest neighbour.
     """
 
     def __init__(self, vectors: Floats, *, exact: bool | None = None) -> None:
@@ -39,7 +41,8 @@ class ModelIndex:
         """
         if self._index is None:
             return top_k(self.vectors @ query, n)
-        _, found = self._index.search(query[None].astype(np.float32), min(n, len(self.vectors)))
+        lifted = np.append(query, 0.0)[None].astype(np.float32)
+        _, found = self._index.search(lifted, min(n, len(self.vectors)))
         candidates = found[0][found[0] >= 0]
         return np.asarray(candidates[top_k(self.vectors[candidates] @ query, n)])
 
@@ -66,11 +69,18 @@ def top_k(scores: Floats, n: int) -> NDArray[np.intp]:
 def _inverted_file(vectors: Floats) -> Any:
     import faiss
 
-    rows = np.ascontiguousarray(vectors, dtype=np.float32)
-    n_cells = int(4 * np.sqrt(len(rows)))
-    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(rows.shape[1]), rows.shape[1], n_cells, faiss.METRIC_INNER_PRODUCT)
+    rows = _on_a_sphere(vectors)
+    n_cells = int(np.sqrt(len(rows)))
+    index = faiss.IndexIVFFlat(faiss.IndexFlatL2(rows.shape[1]), rows.shape[1], n_cells, faiss.METRIC_L2)
     sample = np.random.default_rng(0).choice(len(rows), min(len(rows), 40 * n_cells), replace=False)
     index.train(rows[sample])
     index.add(rows)
-    index.nprobe = max(1, n_cells // 64)
+    index.nprobe = max(1, n_cells // CELLS_SHARE)
     return index
+
+
+def _on_a_sphere(vectors: Floats) -> NDArray[np.float32]:
+    """One more dimension makes all vectors equally long: nearest is then largest inner product."""
+    norms = np.linalg.norm(vectors, axis=1)
+    extra = np.sqrt(np.maximum(norms.max() ** 2 - norms**2, 0.0))
+    return np.ascontiguousarray(np.column_stack([vectors, extra]), dtype=np.float32)

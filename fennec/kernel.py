@@ -1,7 +1,7 @@
 """How alike two tasks are, from their embeddings.
 
-In: task embeddings of the known tasks. Out: `TaskKernel`, the covariance that Fennec assumes between the
-columns of a transfer matrix, and between them and a new task.
+In: task embeddings of the known tasks. Out: `TaskKernel`, the covariance that Fennec assumes between tasks
+in what is left of a transfer matrix when static history is taken out.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class TaskKernel:
-    """Covariance `shared + specific * exp(-d^2 / (2 length_scale^2))` between tasks.
+    """Covariance `specific * exp(-d^2 / (2 length_scale^2))` between tasks.
 
-    The shared part is what all tasks have in common (static history); the specific part fades with the
-    distance d between task embeddings. d^2 is the mean of the squared Euclidean distances between the
+    It fades with the distance d between task embeddings. d^2 is the mean of the squared Euclidean distances between the
     feature means and between the feature standard deviations, each divided by its median over pairs of
-    known tasks, so that no proxy's scale matters. Tasks without an embedding share nothing specific,
-    except with tasks on the same images.
+    known tasks, so that no proxy's scale matters. A task without an embedding shares nothing, except with
+    tasks on the same images.
 
     Attributes:
         image_sets: keys of the known tasks, in the order of `descriptors`.
@@ -35,8 +34,7 @@ class TaskKernel:
         scales: median distances that the means and the standard deviations were divided by, shape (2,).
         proxy: name of the proxy.
         fingerprint: hash of the proxy.
-        shared: variance of the common part.
-        specific: variance of the part that fades.
+        specific: variance of what only alike tasks have in common.
         length_scale: distance at which it fades, 1 is the median distance between known tasks.
     """
 
@@ -45,7 +43,6 @@ class TaskKernel:
     scales: Floats
     proxy: str
     fingerprint: str
-    shared: float
     specific: float
     length_scale: float
 
@@ -54,15 +51,13 @@ class TaskKernel:
         cls,
         embeddings: Mapping[str, TaskEmbedding],
         *,
-        shared: float = 0.5,
         specific: float = 0.6,
-        length_scale: float = 0.45,
+        length_scale: float = 0.3,
     ) -> TaskKernel:
         """Learn the scales from known tasks.
 
         Args:
             embeddings: by image set, all from one proxy.
-            shared: see the class.
             specific: see the class.
             length_scale: see the class.
 
@@ -81,7 +76,6 @@ class TaskKernel:
             scales,
             embeddings[names[0]].proxy if names else "",
             embeddings[names[0]].fingerprint if names else "",
-            shared,
             specific,
             length_scale,
         )
@@ -95,10 +89,10 @@ class TaskKernel:
         if known:
             rows = self.descriptors[[index[image_sets[position]] for position in known]]
             likeness[np.ix_(known, known)] = self._fade(rows, rows)
-        return np.asarray(self.shared + self.specific * likeness)
+        return self.specific * likeness
 
     def to_new(self, image_sets: Sequence[str], embedding: TaskEmbedding | None) -> Floats:
-        """Covariance of known tasks with a new one, shape (n_tasks,); no embedding shares nothing specific.
+        """Covariance of known tasks with a new one, shape (n_tasks,); zeros without an embedding.
 
         Raises:
             InputError: the embedding comes from another proxy than the known tasks'.
@@ -109,7 +103,7 @@ class TaskKernel:
             fade = np.exp(-(distances**2) / (2 * self.length_scale**2))
             index = dict(zip(self.image_sets, fade, strict=True))
             likeness = np.array([index.get(name, 0.0) for name in image_sets])
-        return np.asarray(self.shared + self.specific * likeness)
+        return self.specific * likeness
 
     def distances(self, embedding: TaskEmbedding) -> Floats:
         """Distance of a new task to every known one, shape (n_known,); 1 is the median between known ones.

@@ -78,7 +78,7 @@ class Proxy:
             368
         """
         if spec == BUNDLED:
-            return _load_bundled(data_dir() / "proxies" / BUNDLED, device)
+            return load_bundled(data_dir() / "proxies" / BUNDLED, device)
         if spec.startswith("timm:"):
             return _load_timm(spec, device, weights)
         return _load_open_clip(spec, device)
@@ -131,7 +131,12 @@ class Proxy:
         return np.asarray(features.float().cpu().numpy(), dtype=np.float32)
 
 
-def _load_bundled(folder: Path, device: str | None) -> Proxy:
+def load_bundled(folder: Path, device: str | None = None) -> Proxy:
+    """The proxy in a folder of our own layout: `config.json` and half-precision `model.safetensors`.
+
+    Raises:
+        ArtifactError: a file is missing or damaged.
+    """
     import timm
     from safetensors import SafetensorError
     from safetensors.torch import load_file

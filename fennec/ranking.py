@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +117,7 @@ class Ranking:
         title = f"{self.task or 'no images'}: best {len(self)} of {self.n_candidates} models ({self.hub})"
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
         for header, justify in _COLUMNS:
-            table.add_column(header, justify=justify, overflow="fold", no_wrap=header != "model")  # type: ignore[arg-type]
+            table.add_column(header, justify=justify, overflow="fold", no_wrap=header != "model")
         for model in self.models:
             record = model.record
             table.add_row(
@@ -151,11 +151,11 @@ class Ranking:
         from rich.console import Console
 
         buffer = StringIO()
-        Console(file=buffer, width=120, color_system=None).print(self.to_table())
+        Console(file=buffer, width=160, color_system=None).print(self.to_table())
         return buffer.getvalue() + self.footer()
 
 
-_COLUMNS = (
+_COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
     ("rank", "right"),
     ("model", "left"),
     ("expected", "right"),

@@ -80,10 +80,10 @@ class Prediction:
 class Recommender(BaseEstimator):  # type: ignore[misc]
     """Default recommender: a Gaussian process over tasks, one draw per model, as latent vectors.
 
-    Every column of the matrix becomes Gaussian scores. A model's scores are a draw from a process over
-    tasks with covariance `TaskKernel` plus noise, so the expected score on a new task is static history
-    moved towards the results on alike tasks, and shrinks back to static history when nothing is alike.
-    Model vectors are the left singular vectors of the completed matrix.
+    Every column of the matrix becomes Gaussian scores. Their mean per model is static history; what is
+    left is a draw from a process over tasks with covariance `TaskKernel` plus noise. So the expected score
+    on a new task is static history moved by the results on alike tasks, and falls back to static history
+    when nothing is alike. Model vectors are singular vectors of the completed matrix.
 
     How far task vectors lie from what their embedding says is measured by leaving every known task out
     once; that spread is the prior for folding in results of the new task, and with a factor that makes
@@ -91,7 +91,6 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
 
     Args:
         n_components: latent dimensions kept.
-        shared: variance of what all tasks have in common.
         specific: variance of what only alike tasks have in common.
         length_scale: distance between task embeddings over which that fades, in median distances.
         noise: variance of a single result.
@@ -106,14 +105,12 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         self,
         n_components: int = 16,
         *,
-        shared: float = 0.5,
         specific: float = 0.6,
-        length_scale: float = 0.45,
+        length_scale: float = 0.3,
         noise: float = 0.1,
         random_state: int | None = 0,
     ) -> None:
         self.n_components = n_components
-        self.shared = shared
         self.specific = specific
         self.length_scale = length_scale
         self.noise = noise
@@ -143,7 +140,6 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         self.matrix_ = matrix
         self.kernel_ = TaskKernel.fit(
             known,
-            shared=self.shared,
             specific=self.specific,
             length_scale=self.length_scale,
         )
@@ -155,13 +151,13 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         return self
 
     def _place(self, columns: NDArray[np.intp]) -> tuple[ProbabilisticFactorizer, Floats, Floats]:
-        """Factoriser, model vectors and the map from task covariances to task vectors, from some columns."""
+        """Factoriser, model vectors, and the map from (1, task covariances) to task vectors, from some columns."""
         image_sets = [self.matrix_.image_sets[column] for column in columns]
         factorizer = ProbabilisticFactorizer(self.n_components, noise=self.noise)
         scores = self.scores_[:, columns]
         factorizer.fit(scores, covariance=self.kernel_.between(image_sets))
         vectors = factorizer.transform(scores)
-        mapper = np.linalg.lstsq(vectors, factorizer.weights(scores), rcond=None)[0]
+        mapper = np.linalg.lstsq(vectors, np.column_stack(factorizer.weights(scores)), rcond=None)[0]
         return factorizer, vectors, mapper
 
     def _fit_level(self) -> None:
@@ -173,10 +169,9 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
     def _level(self, covariance: Floats, columns: NDArray[np.intp]) -> float:
         """Expected logit level of a task: mean of the known ones moved towards alike tasks."""
         image_sets = [self.matrix_.image_sets[column] for column in columns]
-        alike = (self.kernel_.between(image_sets) - self.shared) / max(self.specific, 1e-12)
-        weights = np.linalg.solve(alike + np.eye(len(columns)), (covariance - self.shared) / max(self.specific, 1e-12))
         mean = self.levels_[columns].mean()
-        return float(mean + weights @ (self.levels_[columns] - mean))
+        alike = self.kernel_.between(image_sets) + max(self.specific, 1e-12) * np.eye(len(columns))
+        return float(mean + covariance @ np.linalg.solve(alike, self.levels_[columns] - mean))
 
     def _fit_spread(self) -> None:
         """Leave every image set out once: how far truth lies from what the embedding says."""
@@ -192,7 +187,8 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
                 continue
             _, vectors, mapper = self._place(rest)
             own = self.kernel_.between([*sets[rest], image_set])[:-1, -1]
-            expected, level = vectors @ (mapper @ own), self._level(own, rest)
+            expected = vectors @ (mapper @ np.concatenate([[1.0], own]))
+            level = self._level(own, rest)
             for column in np.flatnonzero(sets == image_set):
                 error = np.nan_to_num(self.scores_[:, column] - expected)
                 drift.append(np.linalg.solve(gram, self.model_vectors_.T @ error))
@@ -220,7 +216,8 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
             InputError: the embedding comes from another proxy.
         """
         check_is_fitted(self, "mapper_")
-        return np.asarray(self.mapper_ @ self.kernel_.to_new(self.matrix_.image_sets, embedding))
+        covariance = self.kernel_.to_new(self.matrix_.image_sets, embedding)
+        return np.asarray(self.mapper_ @ np.concatenate([[1.0], covariance]))
 
     def predict(
         self, embedding: TaskEmbedding | None = None, *, known: Mapping[str, float] | None = None
@@ -373,9 +370,8 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
             )
         row = self.matrix_.models.index(model)
         prediction = self.predict(task)
-        weights = self.factorizer_.weights(self.scores_[row : row + 1])[0]
-        covariance = self.kernel_.to_new(self.matrix_.image_sets, task)
-        parts = weights * (covariance - self.shared)
+        static, weights = self.factorizer_.weights(self.scores_[row : row + 1])
+        parts = weights[0] * self.kernel_.to_new(self.matrix_.image_sets, task)
         contributions = [
             Contribution(name, float(part), float(self.matrix_.performance[row, column]))
             for column, (name, part) in enumerate(zip(self.matrix_.tasks, parts, strict=True))
@@ -389,7 +385,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
             performance=float(prediction.performance[row]),
             low=float(prediction.low[row]),
             high=float(prediction.high[row]),
-            static=float(self.shared * weights.sum()),
+            static=float(static[0]),
             contributions=tuple(sorted(contributions, key=lambda part: -abs(part.value))),
         )
 

@@ -1,0 +1,28 @@
+# Two commands do all set-up: `make demo` and `make test`. Both need nothing but Python and a package index.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: demo test lint bench
+
+$(BIN)/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -e ".[test]"
+	touch $@
+
+demo: $(BIN)/.ready  ## rank models for 1,797 real pictures of digits
+	$(BIN)/fennec recommend sklearn:digits
+
+lint: $(BIN)/.ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/codespell fennec benchmark tests README.md CONTRIBUTING.md CHANGELOG.md
+
+test: lint
+	$(BIN)/pytest --cov=fennec --cov-report=term:skip-covered
+
+bench: $(BIN)/.ready  ## every figure in the README; about half an hour
+	$(BIN)/python benchmark/leave_one_task_out.py
+	$(BIN)/python benchmark/partial_knowledge.py
+	$(BIN)/python benchmark/speed.py
+	$(BIN)/python benchmark/tables.py

@@ -1,0 +1,164 @@
+"""How fast Fennec is on this machine: embedding, ranking, top-k of many models, the whole command.
+
+    python benchmark/speed.py
+
+Writes `speed.csv` (what, size, seconds, mb). Every figure is the median of several repeats in a process of
+its own; mb is the peak resident memory of that process. Pictures are generated JPEG files of 500 x 375.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+RESULTS = Path(__file__).parent / "results"
+N_IMAGES = 500
+N_REPEATS = 5
+
+
+def median_seconds(function: Callable[[], object], *, repeats: int = N_REPEATS) -> float:
+    """Median wall-clock time after one call to warm up."""
+    function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def make_pictures(folder: Path) -> None:
+    """JPEG files with the detail of photographs: noise at several scales."""
+    generator = np.random.default_rng(0)
+    for index in range(N_IMAGES):
+        layers = [
+            Image.fromarray(generator.integers(0, 256, (375 // s, 500 // s, 3), dtype=np.uint8)).resize((500, 375))
+            for s in (75, 25, 5)
+        ]
+        Image.blend(Image.blend(layers[0], layers[1], 0.4), layers[2], 0.2).save(folder / f"{index}.jpg", quality=90)
+
+
+def fit_hub() -> list[tuple[str, int, float]]:
+    """Offline: fit the recommender of every hub."""
+    from fennec.hubs import load_hubs, load_matrix
+    from fennec.recommender import Recommender
+
+    rows = []
+    for name in load_hubs():
+        matrix = load_matrix(name)
+        seconds = median_seconds(lambda matrix=matrix: Recommender().fit(matrix), repeats=3)
+        rows.append((f"fit {name}", matrix.n_models * matrix.n_tasks, seconds))
+    return rows
+
+
+def embed_images() -> list[tuple[str, int, float]]:
+    """Online: decode and embed a folder of pictures with the bundled proxy."""
+    from fennec.proxy import Proxy
+    from fennec.task import embed_task
+
+    proxy = Proxy.load()
+    seconds = median_seconds(lambda: embed_task(os.environ["PICTURES"], proxy=proxy), repeats=3)
+    return [("embed images", N_IMAGES, seconds)]
+
+
+def rank_models() -> list[tuple[str, int, float]]:
+    """Online: from a task vector to the ten best models."""
+    from fennec.index import ModelIndex
+
+    rows = []
+    generator = np.random.default_rng(0)
+    query = generator.standard_normal(16)
+    for size in (2_000, 10_000, 100_000, 200_000, 1_000_000):
+        index = ModelIndex(generator.standard_normal((size, 16)), exact=True)
+        rows.append(("rank exact", size, median_seconds(lambda index=index: index.search(query, 10), repeats=50)))
+    return rows
+
+
+def rank_with_index() -> list[tuple[str, int, float]]:
+    """The same through faiss, with the time to build it and the share of the exact top ten it finds."""
+    from fennec.index import ModelIndex
+
+    rows = []
+    for size in (10_000, 100_000, 200_000, 1_000_000):
+        generator = np.random.default_rng(0)
+        vectors = generator.standard_normal((size, 16))
+        start = time.perf_counter()
+        indexed, exact = ModelIndex(vectors, exact=False), ModelIndex(vectors, exact=True)
+        rows.append(("build index", size, time.perf_counter() - start))
+        queries = generator.standard_normal((50, 16))
+        found = [len(set(indexed.search(q, 10)) & set(exact.search(q, 10))) / 10 for q in queries]
+        rows.append(("rank index", size, median_seconds(lambda: indexed.search(queries[0], 10), repeats=50)))
+        rows.append(("recall of index (share)", size, float(np.mean(found))))
+    return rows
+
+
+def recommend_in_process() -> list[tuple[str, int, float]]:
+    """Online: everything after the embedding, facts and interval of 180 models included."""
+    from fennec.embeddings import load_known_embeddings
+    from fennec.hubs import load_matrix
+    from fennec.recommender import Recommender
+
+    recommender = Recommender().fit(load_matrix("hf180"))
+    task = load_known_embeddings()["dtd"]
+    return [("recommend hf180", 180, median_seconds(lambda: recommender.recommend(task), repeats=20))]
+
+
+def whole_command() -> list[tuple[str, int, float]]:
+    """`fennec recommend FOLDER` from a cold start of the interpreter, and the help text."""
+    rows = []
+    for what, size, arguments in (
+        ("fennec recommend", N_IMAGES, ["recommend", os.environ["PICTURES"]]),
+        ("fennec --help", 0, ["--help"]),
+    ):
+        command = [sys.executable, "-m", "fennec.cli", *arguments]
+        run = lambda command=command: subprocess.run(command, check=True, capture_output=True)  # noqa: E731
+        rows.append((what, size, median_seconds(run, repeats=3)))
+    importing = [sys.executable, "-c", "import fennec"]
+    rows.append(("import fennec", 0, median_seconds(lambda: subprocess.run(importing, check=True))))
+    return rows
+
+
+STEPS = {
+    step.__name__: step
+    for step in (fit_hub, embed_images, rank_models, rank_with_index, recommend_in_process, whole_command)
+}
+
+
+def main() -> None:
+    """Run every step in a process of its own, or one of them."""
+    if len(sys.argv) > 1:
+        rows = STEPS[sys.argv[1]]()
+        kind = resource.RUSAGE_CHILDREN if sys.argv[1] == "whole_command" else resource.RUSAGE_SELF
+        peak = resource.getrusage(kind).ru_maxrss / 1024
+        for what, size, seconds in rows:
+            print(f"{what},{size},{seconds:.6g},{peak:.0f}")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        make_pictures(Path(folder))
+        lines = []
+        for name in STEPS:
+            done = subprocess.run(
+                [sys.executable, __file__, name],
+                check=True,
+                capture_output=True,
+                text=True,
+                env={**os.environ, "PICTURES": folder},
+            )
+            print(done.stdout, end="", flush=True)
+            lines += [line.split(",") for line in done.stdout.splitlines()]
+    table = pd.DataFrame(lines, columns=["what", "size", "seconds", "mb"])
+    table.to_csv(RESULTS / "speed.csv", index=False)
+
+
+if __name__ == "__main__":
+    main()

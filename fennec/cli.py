@@ -1,0 +1,385 @@
+"""The `fennec` command: parse, call the library, print.
+
+stdout carries the result, stderr progress and messages. Exit codes: 0 done, 1 failure, 2 usage, 3 nothing to
+recommend, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import __version__
+from .errors import FennecError, InputError, NothingToRecommendError
+from .settings import is_debug
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .proxy import Proxy
+    from .recommender import Recommender
+    from .task import TaskEmbedding
+
+app = typer.Typer(
+    name="fennec",
+    help="Which pre-trained vision model should I fine-tune on my data?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+DatasetArgument = Annotated[
+    str, typer.Argument(help="Folder, CSV or parquet manifest, .zip or .tar, torchvision:NAME, hf:ORG/NAME, sklearn:digits.")
+]
+HubOption = Annotated[str, typer.Option("--hub", help="Results to learn from, see 'fennec hubs'.")]
+ProtocolOption = Annotated[
+    str | None, typer.Option("--protocol", help="finetune, linear_probe or zero_shot; chooses the default hub.")
+]
+ProxyOption = Annotated[str, typer.Option("--proxy", help="fennec-mini, ViT-L-14/openai, hf-hub:..., timm:..., or a folder.")]
+WhereOption = Annotated[
+    str | None, typer.Option("--where", help="Condition on the models, \"params < 30e6 and license == 'apache-2.0'\".")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+CsvOption = Annotated[bool, typer.Option("--csv", help="CSV on standard output.")]
+QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Ids only, one per line.")]
+ImagesOption = Annotated[int, typer.Option("--max-images", help="Images to look at, balanced over classes.", min=1)]
+SplitOption = Annotated[str | None, typer.Option("--split", help="Part of the dataset; its training part by default.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of the draw of images.")]
+SpaceOption = Annotated[Path | None, typer.Option("--space", help="Folder made by 'fennec fit' instead of a hub.")]
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Options of the command itself."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command(epilog="Examples:  fennec recommend photos/  |  fennec recommend sklearn:digits -n 5 --json  |  "
+             "fennec recommend data.zip --where \"params < 30e6\" --known tried.csv")  # fmt: skip
+def recommend(
+    dataset: DatasetArgument,
+    n: Annotated[int, typer.Option("-n", help="Models to list.", min=1)] = 10,
+    hub: HubOption = "default",
+    protocol: ProtocolOption = None,
+    proxy: ProxyOption = "fennec-mini",
+    where: WhereOption = None,
+    known: Annotated[Path | None, typer.Option("--known", help="CSV (model,value) of results on this dataset.")] = None,
+    space: SpaceOption = None,
+    split: SplitOption = None,
+    max_images: ImagesOption = 500,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Rank the models that are expected to do best on a dataset."""
+    from dataclasses import replace
+
+    recommender, task, seconds = _prepare(dataset, hub, protocol, proxy, space, split, max_images, seed)
+    results = _known_results(known)
+    start = time.perf_counter()
+    ranking = recommender.recommend(task, n=n, where=where, known=results)
+    ranking = replace(ranking, seconds={**seconds, "ranking": time.perf_counter() - start})
+    if quiet:
+        typer.echo("\n".join(ranking.ids))
+    elif as_json:
+        _print_json({**ranking.to_dict(), "n_images": task.n_images, "skipped": task.skipped})
+    elif as_csv:
+        typer.echo(ranking.to_frame().to_csv(index=False), nl=False)
+    else:
+        _print_table(ranking.to_table())
+        typer.echo(ranking.footer())
+    for item, reason in task.skipped[:5]:
+        typer.echo(f"skipped {item.encode('utf-8', 'backslashreplace').decode()}: {reason}", err=True)
+
+
+@app.command(epilog="Example:  fennec explain photos/ hf:microsoft/resnet-50")
+def explain(
+    dataset: DatasetArgument,
+    model: Annotated[str, typer.Argument(help="Model id, see 'fennec models'.")],
+    hub: HubOption = "default",
+    protocol: ProtocolOption = None,
+    proxy: ProxyOption = "fennec-mini",
+    space: SpaceOption = None,
+    split: SplitOption = None,
+    max_images: ImagesOption = 500,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Show where the score of one model comes from."""
+    from .catalog import load_catalog
+
+    name = load_catalog().find(model) if space is None else model
+    recommender, task, _ = _prepare(dataset, hub, protocol, proxy, space, split, max_images, seed)
+    explanation = recommender.explain(task, name)
+    _print_json(explanation.to_dict()) if as_json else typer.echo(str(explanation))
+
+
+@app.command(epilog="Examples:  fennec models --where \"family == 'convnext'\"  |  fennec models --hub hf180 -q")
+def models(
+    where: WhereOption = None,
+    hub: Annotated[str | None, typer.Option("--hub", help="Only models with results in this hub.")] = None,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """List the models of the catalog."""
+    from .catalog import load_catalog
+    from .hubs import load_matrix
+
+    catalog = load_catalog()
+    ids = catalog.ids if where is None else catalog.where(where)
+    if hub is not None:
+        members = set(load_matrix(hub).models)
+        ids = tuple(model for model in ids if model in members)
+    if not ids:
+        raise NothingToRecommendError("no model satisfies the condition; loosen it")
+    _print_frame(catalog.frame.loc[list(ids)].drop(columns="names").reset_index(), as_json, as_csv, quiet)
+
+
+@app.command(epilog="Example:  fennec tasks --hub clip121")
+def tasks(
+    hub: Annotated[str | None, typer.Option("--hub", help="Only the tasks of this hub.")] = None,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """List the known tasks."""
+    from .hubs import load_matrix, load_tasks
+
+    frame = load_tasks()
+    if hub is not None:
+        frame = frame.loc[list(load_matrix(hub).tasks)]
+    _print_frame(frame.reset_index(), as_json, as_csv, quiet)
+
+
+@app.command(epilog="Example:  fennec hubs --json")
+def hubs(as_json: JsonOption = False, as_csv: CsvOption = False, quiet: QuietOption = False) -> None:
+    """List the hubs: sources of results, one protocol each."""
+    import pandas as pd
+
+    from .hubs import load_hubs, load_matrix
+
+    rows = []
+    for name, hub in load_hubs().items():
+        matrix = load_matrix(name)
+        rows.append((name, hub.title, hub.protocol, matrix.n_models, matrix.n_tasks, round(matrix.density, 3)))
+    columns = ["hub", "title", "protocol", "models", "tasks", "known"]
+    _print_frame(pd.DataFrame(rows, columns=columns), as_json, as_csv, quiet)
+
+
+@app.command(epilog="Examples:  fennec embed photos/ -o photos.safetensors  |  "
+             "fennec embed --known --proxy ViT-L-14/openai --root ~/data --download")  # fmt: skip
+def embed(
+    dataset: Annotated[str | None, typer.Argument(help="Dataset to embed.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write.")] = None,
+    proxy: ProxyOption = "fennec-mini",
+    known: Annotated[bool, typer.Option("--known", help="Embed the known tasks through torchvision.")] = False,
+    root: Annotated[Path, typer.Option("--root", help="With --known: folder of torchvision datasets.")] = Path("."),
+    download: Annotated[bool, typer.Option("--download", help="With --known: fetch what is missing.")] = False,
+    split: SplitOption = None,
+    max_images: ImagesOption = 500,
+    seed: SeedOption = 0,
+) -> None:
+    """Embed a dataset, or all known tasks under another proxy."""
+    from .embeddings import embeddings_file, save_embeddings
+    from .known_tasks import embed_known_tasks
+    from .proxy import Proxy
+    from .task import embed_task
+
+    if known == (dataset is not None):
+        raise InputError("give either a dataset or --known")
+    encoder = Proxy.load(proxy)
+    if dataset is None:
+        found = embed_known_tasks(encoder, root, download=download, max_images=max_images, report=_say)
+    else:
+        found = {dataset: embed_task(dataset, proxy=encoder, max_images=max_images, random_state=seed, split=split, progress=True)}
+    target = output or (embeddings_file(encoder.name) if dataset is None else Path("task.safetensors"))
+    save_embeddings(target, found)
+    typer.echo(str(target))
+
+
+@app.command(epilog="Examples:  fennec fit my-space --hub vit13  |  "
+             "fennec fit my-space --results ours.csv --images pets=photos/pets --images cars=cars.zip")  # fmt: skip
+def fit(
+    output: Annotated[Path, typer.Argument(help="Folder to write the space to.")],
+    hub: HubOption = "default",
+    protocol: ProtocolOption = None,
+    results: Annotated[Path | None, typer.Option("--results", help="Your own CSV (model,task,value).")] = None,
+    images: Annotated[list[str] | None, typer.Option("--images", help="TASK=DATASET, images of a task of yours.")] = None,
+    proxy: ProxyOption = "fennec-mini",
+    max_images: ImagesOption = 500,
+    seed: SeedOption = 0,
+) -> None:
+    """Build a space from a hub or from your own results."""
+    from .embeddings import load_known_embeddings
+    from .hubs import load_matrix, load_tasks
+    from .matrix import TransferMatrix, read_results
+    from .proxy import Proxy
+    from .recommender import Recommender
+    from .task import embed_task
+
+    if results is None:
+        matrix = load_matrix(hub, protocol=protocol)
+    else:
+        sets = load_tasks()["image_set"].to_dict()
+        matrix = TransferMatrix.from_frame(
+            read_results(results), protocol=protocol or "finetune", name=results.stem, image_sets=sets
+        )
+    encoder = Proxy.load(proxy)
+    embeddings = dict(load_known_embeddings(encoder.name))
+    for task, source in _pairs(images or []).items():
+        if task not in matrix.tasks:
+            raise InputError(f"--images names task '{task}', which has no results; there are {', '.join(matrix.tasks)}")
+        image_set = matrix.image_sets[matrix.tasks.index(task)]
+        embeddings[image_set] = embed_task(
+            source, proxy=encoder, max_images=max_images, random_state=seed, progress=True
+        )
+    Recommender().fit(matrix, embeddings).save(output, proxy=encoder)
+    typer.echo(str(output))
+
+
+@app.command(epilog="Examples:  fennec evaluate --hub cnn11 --hub vit13  |  fennec evaluate --output results.csv")
+def evaluate(
+    hub: Annotated[list[str] | None, typer.Option("--hub", help="Hubs; the eight with images by default.")] = None,
+    method: Annotated[list[str] | None, typer.Option("--method", help="Methods; all by default.")] = None,
+    proxy: Annotated[str, typer.Option("--proxy", help="Proxy of the known tasks' embeddings.")] = "fennec-mini",
+    output: Annotated[Path | None, typer.Option("--output", help="CSV file for every single value.")] = None,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+) -> None:
+    """Leave one task out: every method on every hub, hyper-parameters chosen inside the training tasks."""
+    from .embeddings import load_known_embeddings
+    from .evaluate import EVALUATED_HUBS, METHODS, leave_one_task_out, summarise
+    from .hubs import load_matrix
+
+    matrices = [load_matrix(name) for name in hub or EVALUATED_HUBS]
+    results = leave_one_task_out(
+        matrices, load_known_embeddings(proxy), methods=method or tuple(METHODS), report=_say
+    )
+    if output is not None:
+        results.to_csv(output, index=False)
+    _print_frame(summarise(results).round(4), as_json, as_csv, quiet=False)
+
+
+def main() -> None:
+    """Entry point: run the command, turn errors into one line and an exit code."""
+    try:
+        app()
+    except NothingToRecommendError as error:
+        _fail(error, 3)
+    except FennecError as error:
+        _fail(error, 1)
+    except OSError as error:
+        _fail(error, 1)
+    except Exception as error:
+        _fail(FennecError(f"unexpected {type(error).__name__}: {error}; FENNEC_DEBUG=1 shows where"), 1)
+
+
+def _fail(error: Exception, code: int) -> None:
+    """One line on standard error, or the whole traceback where that is asked for."""
+    if is_debug():
+        raise error
+    typer.echo(f"fennec: {' '.join(str(error).split())}", err=True)
+    sys.exit(code)
+
+
+def _prepare(
+    dataset: str,
+    hub: str,
+    protocol: str | None,
+    proxy: str,
+    space: Path | None,
+    split: str | None,
+    max_images: int,
+    seed: int,
+) -> tuple[Recommender, TaskEmbedding, dict[str, float]]:
+    """A fitted recommender, the task's embedding, and how long each took."""
+    from .datasets import open_dataset
+    from .embeddings import load_known_embeddings
+    from .hubs import load_matrix
+    from .proxy import Proxy
+    from .recommender import Recommender
+    from .task import embed_dataset
+
+    matrix = load_matrix(hub, protocol=protocol) if space is None else None
+    images = open_dataset(dataset, split=split)
+    start = time.perf_counter()
+    encoder: Proxy = Proxy.load(proxy)
+    loaded = time.perf_counter()
+    if matrix is not None:
+        recommender = Recommender().fit(matrix, load_known_embeddings(encoder.name))
+    else:
+        recommender = Recommender.load(space or "", proxy=encoder)
+    fitted = time.perf_counter()
+    task = embed_dataset(images, encoder, max_images=max_images, random_state=seed, progress=True)
+    return recommender, task, {"proxy": loaded - start, "space": fitted - loaded, "embedding": task.seconds}
+
+
+def _known_results(path: Path | None) -> dict[str, float] | None:
+    """Results on the new task, by canonical id."""
+    from .catalog import load_catalog
+    from .matrix import read_results
+
+    if path is None:
+        return None
+    table = read_results(path, columns=("model", "value"))
+    catalog = load_catalog()
+    return {catalog.find(model): float(value) for model, value in zip(table["model"], table["value"], strict=True)}
+
+
+def _pairs(texts: list[str]) -> Mapping[str, str]:
+    pairs = dict(text.partition("=")[::2] for text in texts)
+    for task, source in pairs.items():
+        if not task or not source:
+            raise InputError(f"--images expects TASK=DATASET, got '{task}'")
+    return pairs
+
+
+def _say(message: str) -> None:
+    typer.echo(message, err=True)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def _print_table(table: Any) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)  # a file or a pipe has no width: keep ids in one piece
+    console.print(table)
+
+
+def _print_frame(frame: pd.DataFrame, as_json: bool, as_csv: bool, quiet: bool) -> None:
+    """A data frame the way that was asked for; its first column is the id."""
+    if quiet:
+        typer.echo("\n".join(frame.iloc[:, 0].astype(str)))
+    elif as_json:
+        typer.echo(frame.to_json(orient="records", indent=1))
+    elif as_csv:
+        typer.echo(frame.to_csv(index=False), nl=False)
+    else:
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in frame:
+            table.add_column(str(column), overflow="fold")
+        for row in frame.itertuples(index=False):
+            table.add_row(*("-" if value != value or value == "" else str(value) for value in row))
+        _print_table(table)
+
+
+if __name__ == "__main__":
+    main()

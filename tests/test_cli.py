@@ -1,0 +1,257 @@
+"""The command as a person meets it: results on stdout, one line on stderr, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from fennec import cli
+from fennec.hubs import load_hubs, load_matrix
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command in this process: exit code, stdout, stderr."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fennec", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capfd.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def one_line(error: str) -> str:
+    lines = error.strip().splitlines()
+    assert len(lines) == 1, error
+    assert lines[0].startswith("fennec: ")
+    return lines[0]
+
+
+def test_recommend__digits__table_with_everything(run: Run) -> None:
+    code, out, error = run("recommend", "sklearn:digits", "-n", 3, "--max-images", 30)
+    assert code == 0
+    for word in ("rank", "expected", "80 %", "params", "GMACs", "license", "method", "warm", "nearest known tasks",
+                 "embedding", "ranking"):  # fmt: skip
+        assert word in out
+    assert error == ""
+
+
+def test_recommend__json_csv_quiet__same_ids(run: Run) -> None:
+    arguments = ("recommend", "sklearn:digits", "-n", 4, "--max-images", 20, "--hub", "vit13")
+    document = json.loads(run(*arguments, "--json")[1])
+    ids = [model["model"] for model in document["models"]]
+    assert run(*arguments, "-q")[1].split() == ids
+    csv = run(*arguments, "--csv")[1].splitlines()
+    assert csv[0].startswith("rank,model,score,performance,low,high,method,params")
+    assert [line.split(",")[1] for line in csv[1:]] == ids
+    assert document["n_images"] == 20
+    assert {"task", "hub", "protocol", "n_candidates", "nearest_tasks", "notes", "seconds"} <= set(document)
+    assert document["models"][0]["low"] < document["models"][0]["performance"] < document["models"][0]["high"]
+
+
+def test_recommend__protocol_and_where__respected(run: Run) -> None:
+    document = json.loads(
+        run("recommend", "sklearn:digits", "--protocol", "zero_shot", "--where", "params < 200e6", "--json")[1]
+    )
+    assert document["hub"] == "clip121"
+    assert all(model["params"] < 200e6 for model in document["models"])
+
+
+def test_recommend__known_results__folded_in(run: Run, tmp_path: Path) -> None:
+    models = load_matrix("vit13").models
+    (tmp_path / "tried.csv").write_text(f"model,value\n{models[0]},0.99\n{models[1].split(':')[1]},0.2\n")
+    document = json.loads(
+        run("recommend", "sklearn:digits", "--hub", "vit13", "-n", 13, "--known", tmp_path / "tried.csv", "--json")[1]
+    )
+    methods = {model["model"]: model["method"] for model in document["models"]}
+    assert methods[models[0]] == methods[models[1]] == "measured"
+    assert list(methods.values()).count("warm") == 11
+
+
+def test_recommend__skipped_images__counted_and_listed(run: Run, image_folder: Path) -> None:
+    (image_folder / "cat" / "0.png").write_bytes(b"broken")
+    code, out, error = run("recommend", image_folder, "-n", 1)
+    assert code == 0
+    assert "1 images could not be read" in out
+    assert "skipped cat/0.png: not an image" in error
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, (1, 1)), (1, (20_000, 40)), (2, (5, 5))])
+def test_recommend__tiny_or_odd_datasets__ranked(run: Run, tmp_path: Path, count: int, size: tuple[int, int]) -> None:
+    folder = tmp_path / "set" / "only class"
+    folder.mkdir(parents=True)
+    for index in range(count):
+        Image.new("CMYK", size, (index, 20, 30, 0)).save(folder / f"{index}.tif")
+    assert run("recommend", tmp_path / "set", "-n", 1, "-q")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("recommend", "nowhere"), 1, "no dataset at 'nowhere'"),
+        (("recommend", ""), 1, "empty string"),
+        (("recommend", "sklearn:digits", "--hub", "hf18"), 1, "did you mean 'hf180'"),
+        (("recommend", "sklearn:digits", "--protocol", "tune"), 1, "unknown protocol"),
+        (("recommend", "sklearn:digits", "--proxy", "fenec"), 1, "unknown proxy"),
+        (("recommend", "sklearn:digits", "--where", "size < 3"), 1, "unknown column 'size'"),
+        (("recommend", "sklearn:digits", "--where", "params < 3"), 3, "loosen the condition"),
+        (("recommend", "sklearn:digits", "--space", "nowhere"), 1, "no recommender in 'nowhere'"),
+        (("recommend", "sklearn:digits", "--known", "nowhere.csv"), 1, "no file nowhere.csv"),
+        (("explain", "sklearn:digits", "timm:resnet5O"), 1, "did you mean"),
+        (("models", "--where", "params < 3"), 3, "loosen"),
+        (("tasks", "--hub", "hf18"), 1, "did you mean 'hf180'"),
+        (("embed",), 1, "either a dataset or --known"),
+        (("fit", "x", "--results", "nowhere.csv"), 1, "no file nowhere.csv"),
+        (("evaluate", "--hub", "cnn11", "--method", "fenec"), 1, "did you mean 'fennec'"),
+    ],
+)
+def test_command__bad_input__one_line_and_code(run: Run, arguments: tuple, code: int, message: str) -> None:
+    seen, out, error = run(*arguments)
+    assert seen == code
+    assert out == ""
+    assert message in one_line(error)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("recommend",), ("recommend", "x", "-n", "0"), ("recommend", "x", "--nonsense"), ("nonsense",)]
+)
+def test_command__wrong_usage__code_2(run: Run, arguments: tuple) -> None:
+    code, out, error = run(*arguments)
+    assert code == 2
+    assert "Usage" in error
+    assert out == ""
+
+
+def test_recommend__bad_known_results__line_and_reason(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "tried.csv"
+    path.write_text("model,value\nresnet50,nan\n")
+    assert "line 2: value is nan" in one_line(run("recommend", "sklearn:digits", "--known", path)[2])
+    path.write_text("model,value\ntimm:resnet50.a1_in1k,0.5\n")
+    assert "has no history in 'hf180'" in one_line(run("recommend", "sklearn:digits", "--known", path)[2])
+
+
+def test_fit__hub_then_recommend_from_the_space__same_as_from_the_hub(run: Run, tmp_path: Path) -> None:
+    assert run("fit", tmp_path / "space", "--hub", "vit13")[0] == 0
+    from_space = run("recommend", "sklearn:digits", "--max-images", 20, "--space", tmp_path / "space", "-q")
+    assert from_space == run("recommend", "sklearn:digits", "--max-images", 20, "--hub", "vit13", "-q")
+    (tmp_path / "space" / "tensors.safetensors").write_bytes(b"cut")
+    code, _, error = run("recommend", "sklearn:digits", "--space", tmp_path / "space")
+    assert code == 1
+    assert "damaged" in one_line(error)
+
+
+def test_fit__own_results_and_images__recommends_own_models(run: Run, tmp_path: Path, image_folder: Path) -> None:
+    rows = [(model, task, 0.5 + 0.1 * index) for index, model in enumerate(("mine", "yours")) for task in ("pets", "cifar10", "svhn")]
+    pd.DataFrame(rows, columns=["model", "task", "value"]).to_csv(tmp_path / "ours.csv", index=False)
+    code, _, error = run("fit", tmp_path / "s", "--results", tmp_path / "ours.csv", "--images", f"pets={image_folder}")
+    assert (code, error) == (0, "")
+    code, out, _ = run("recommend", image_folder, "--space", tmp_path / "s", "--json")
+    document = json.loads(out)
+    assert [model["model"] for model in document["models"]] == ["yours", "mine"]
+    assert document["nearest_tasks"][0]["task"] == "pets"
+    assert "has no results" in run("fit", tmp_path / "s", "--results", tmp_path / "ours.csv", "--images", "x=y")[2]
+
+
+def test_explain__model__parts(run: Run) -> None:
+    code, out, _ = run("explain", "sklearn:digits", "facebook/convnext-base-224", "--max-images", 20)
+    assert code == 0
+    assert "static history" in out
+    document = json.loads(
+        run("explain", "sklearn:digits", "facebook/convnext-base-224", "--max-images", 20, "--json")[1]
+    )
+    assert document["contributions"][0]["task"]
+
+
+def test_lists__models_tasks_hubs__every_form(run: Run) -> None:
+    assert run("models", "--hub", "cnn11", "-q")[1].split() == sorted(load_matrix("cnn11").models)
+    assert len(json.loads(run("models", "--where", "family == 'levit'", "--json")[1])) > 4
+    assert run("tasks", "--hub", "cnn11", "--csv")[1].splitlines()[0].startswith("task,title,n_classes")
+    assert run("hubs", "-q")[1].split() == list(load_hubs())
+    assert "fine-tuning" in run("hubs")[1]
+
+
+def test_embed__dataset__file(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("embed", "sklearn:digits", "--max-images", 10, "-o", tmp_path / "digits.safetensors")
+    assert code == 0
+    assert Path(out.strip()).stat().st_size > 1000
+
+
+def test_embed__known_tasks_then_recommend__with_that_proxy(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("Forest", "River"):
+        folder = tmp_path / "eurosat" / "2750" / name
+        folder.mkdir(parents=True)
+        Image.new("RGB", (8, 8), "green").save(folder / "1.jpg")
+    code, out, error = run("embed", "--known", "--root", tmp_path)
+    assert code == 0
+    assert "eurosat: 2 images" in error
+    assert "mnist: left out" in error
+    assert Path(out.strip()).parent.parent == Path(os.environ["FENNEC_CACHE_DIR"])
+
+
+def test_evaluate__one_hub__table_and_file(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run(
+        "evaluate", "--hub", "cnn11", "--method", "static", "--method", "oracle", "--csv", "--output", tmp_path / "r.csv"
+    )
+    assert code == 0
+    assert out.splitlines()[0] == "hub,method,n_tasks,mean,low,high,win,tie,loss,gap_closure"
+    assert set(pd.read_csv(tmp_path / "r.csv").columns) == {"hub", "task", "method", "measure", "value"}
+
+
+def test_version_and_help__no_heavy_import() -> None:
+    probe = (
+        "import sys, fennec.cli, typer.testing; result = typer.testing.CliRunner().invoke(fennec.cli.app, ['--help']);"
+        "assert result.exit_code == 0, result.output;"
+        "heavy = {'torch', 'timm', 'open_clip', 'faiss', 'sklearn', 'pandas', 'scipy', 'torchvision'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", probe], check=True)
+
+
+def test_unexpected_error__one_line_traceback_on_request(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("boom")
+
+    monkeypatch.setattr("fennec.hubs.load_hubs", broken)
+    code, _, error = run("hubs")
+    assert code == 1
+    assert "unexpected ZeroDivisionError: boom; FENNEC_DEBUG=1" in one_line(error)
+    monkeypatch.setenv("FENNEC_DEBUG", "1")
+    with pytest.raises(Exception, match="boom"):
+        run("hubs")
+
+
+def test_interrupt__in_the_middle_of_a_fit__code_130_and_nothing_written(tmp_path: Path) -> None:
+    pictures = tmp_path / "many"
+    pictures.mkdir()
+    for index in range(400):
+        Image.effect_noise((600, 600), 50).save(pictures / f"{index}.png", compress_level=0)
+    (tmp_path / "r.csv").write_text("model,task,value\na,t,0.5\nb,t,0.6\na,u,0.5\n")
+    command = [sys.executable, "-m", "fennec.cli", "fit", str(tmp_path / "space"), "--results", str(tmp_path / "r.csv"),
+               "--images", f"t={pictures}"]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    time.sleep(6)  # imports take about three seconds, embedding several more
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert "Traceback" not in error
+    assert not (tmp_path / "space").exists()

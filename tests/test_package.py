@@ -1,0 +1,87 @@
+"""What people install: exported names, the wheel and its data."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import fennec
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted(f"fennec.{module.name}" for module in pkgutil.iter_modules(fennec.__path__))
+
+
+def test_exports__sorted_complete_and_importable() -> None:
+    assert fennec.__all__ == sorted(fennec.__all__)
+    for name in fennec.__all__:
+        assert getattr(fennec, name) is not None
+    assert set(fennec._HOME) == set(fennec.__all__) - {"__version__"}
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = fennec.nothing
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstrings__examples__run(name: str) -> None:
+    result = doctest.testmod(importlib.import_module(name))
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules__short_documented_and_not_printing(name: str) -> None:
+    module = importlib.import_module(name)
+    source = Path(str(module.__file__)).read_text(encoding="utf-8")
+    assert module.__doc__
+    assert len(source.splitlines()) < 450
+    if name not in ("fennec.cli",):
+        assert "print(" not in source.replace(".print(", "")
+
+
+def test_files__none_large_outside_data() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout")
+    for name in listed.stdout.split("\0"):
+        path = ROOT / name
+        if name and path.is_file() and not name.startswith(("data/", "benchmark/results/")):
+            assert path.stat().st_size < 200_000, name
+
+
+def test_wheel__installed_into_a_clean_folder__recommends(tmp_path: Path) -> None:
+    """Build without the network, unpack where no checkout is near, and run the command from there."""
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)],
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.glob("fennec_recommender-*.whl")
+    target = tmp_path / "site"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(target), str(wheel)],
+        check=True,
+        capture_output=True,
+    )
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        assert archive.read(next(n for n in names if n.endswith("METADATA"))).startswith(b"Metadata-Version")
+    assert "fennec/py.typed" in names
+    assert "fennec/data/models.csv" in names
+    assert "fennec/data/proxies/fennec-mini/model.safetensors" in names
+    program = (
+        f"import sys; sys.path.insert(0, {str(target)!r}); import fennec, fennec.settings;"
+        f"assert str(fennec.settings.data_dir()).startswith({str(target)!r}), fennec.settings.data_dir();"
+        "task = fennec.embed_task('sklearn:digits', max_images=10);"
+        "ranking = fennec.Recommender(n_components=16, random_state=0).fit(fennec.load_matrix('default')).recommend(task);"
+        "assert len(ranking) == 10; print(ranking)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "rank" in done.stdout
