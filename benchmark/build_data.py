@@ -195,7 +195,8 @@ def build_catalog(shared: Path) -> pd.DataFrame:
     }).replace("", np.nan)  # fmt: skip
     facts = facts.groupby("id").first()
     names = published.groupby("id").apply(
-        lambda rows: json.dumps(dict(sorted(zip(rows["source"], rows["model"], strict=True)))), include_groups=False
+        lambda rows: json.dumps(dict(sorted(zip(rows["source"], rows["model"], strict=True)))),
+        include_groups=False,
     )
     known = {split_id(model)[1]: value for model, value in facts["params"].dropna().items() if "timm:" in model}
     timm = timm_checkpoints(known)

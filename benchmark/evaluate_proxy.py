@@ -16,19 +16,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from embed_tasks import open_task
 from PIL import Image
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from train_proxy import HELD_OUT_PACKS, KNOWN_TASK_PACKS
 
-from embed_tasks import open_task
 from fennec.datasets import ImageDataset, ReadReport, iter_images, open_dataset, sample
 from fennec.embeddings import load_known_embeddings
 from fennec.kernel import TaskKernel
 from fennec.proxy import Proxy
 from fennec.task import TaskEmbedding
-from train_proxy import HELD_OUT_PACKS, KNOWN_TASK_PACKS
 
 RESULTS = Path(__file__).parent / "results"
 TEACHER = "dav2-ViT-S-14"

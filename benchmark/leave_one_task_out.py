@@ -47,7 +47,10 @@ def main() -> None:
         embeddings = dict(load_known_embeddings(proxy))
         start = time.time()
         results = leave_one_task_out(
-            matrices, embeddings, methods=tuple(METHODS), report=lambda text: print(text, file=sys.stderr, flush=True)
+            matrices,
+            embeddings,
+            methods=tuple(METHODS),
+            report=lambda text: print(text, file=sys.stderr, flush=True),
         )
         if proxy == "fennec-mini":
             table = gains(matrices, embeddings, without=None)

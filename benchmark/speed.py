@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,7 @@ def rank_with_index() -> list[tuple[str, int, float]]:
         rows.append(("build index", size, time.perf_counter() - start))
         queries = generator.standard_normal((50, 16))
         found = [len(set(indexed.search(q, 10)) & set(exact.search(q, 10))) / 10 for q in queries]
-        rows.append(("rank index", size, median_seconds(lambda: indexed.search(queries[0], 10), repeats=50)))
+        rows.append(("rank index", size, median_seconds(partial(indexed.search, queries[0], 10), repeats=50)))
         rows.append(("recall of index (share)", size, float(np.mean(found))))
     return rows
 

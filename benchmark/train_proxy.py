@@ -164,14 +164,29 @@ def train(cache: Path, state: Path, *, epochs: int, batch_size: int, label_weigh
             sums += [float(value.detach()) for value in (*losses, supervised)]
         means = (sums / (len(order) // batch_size)).round(4).tolist()
         history.append([epoch + 1, *means, round(time.time() - start, 1)])
-        print(f"epoch {epoch + 1}/{epochs} vit {means[0]} mobilenet {means[1]} labels {means[2]} "
-              f"{history[-1][-1]} s", flush=True)
+        print(
+            f"epoch {epoch + 1}/{epochs} vit {means[0]} mobilenet {means[1]} labels {means[2]} {history[-1][-1]} s",
+            flush=True,
+        )
         partial = state.with_suffix(".part")
-        torch.save({"modules": modules.state_dict(), "optimizer": optimizer.state_dict(),
-                    "schedule": schedule.state_dict(), "epoch": epoch + 1, "history": history}, partial)
+        torch.save(
+            {
+                "modules": modules.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "schedule": schedule.state_dict(),
+                "epoch": epoch + 1,
+                "history": history,
+            },
+            partial,
+        )
         partial.rename(state)
-    return {"epochs": epochs, "batch_size": batch_size, "label_weight": label_weight,
-            "n_images": len(pixels), "history": history}
+    return {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "label_weight": label_weight,
+        "n_images": len(pixels),
+        "history": history,
+    }
 
 
 def export(state: Path, folder: Path, record: dict) -> None:
@@ -223,8 +238,13 @@ def main() -> None:
         cache_pack(pack, cache / f"{pack.name}.npz", teachers)
         print(f"pack {index + 1}/{len(packs)} {pack.name} {time.time() - start:.0f} s", flush=True)
     state = arguments.work / "state.pt"
-    record = train(cache, state, epochs=arguments.epochs, batch_size=arguments.batch_size,
-                   label_weight=arguments.label_weight)
+    record = train(
+        cache,
+        state,
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        label_weight=arguments.label_weight,
+    )
     record["packs"] = [pack.name for pack in packs]
     export(state, arguments.output, record)
 

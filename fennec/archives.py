@@ -8,17 +8,23 @@ import lzma
 import shutil
 import tarfile
 import tempfile
+import weakref
 import zipfile
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from threading import Lock
-from typing import IO
+from typing import IO, Any
 
 from .datasets import ImageDataset
 from .errors import InputError
 from .folders import from_names
 from .images import UnreadableImage, is_image_name
 
-_OPENERS = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
+_OPENERS: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZ": bz2.open,
+    b"\xfd7": lzma.open,
+}
 
 
 def open_zip(path: Path, split: str | None) -> ImageDataset:
@@ -49,34 +55,37 @@ def open_tar(path: Path, split: str | None) -> ImageDataset:
         InputError: damaged, with members outside itself, or without images.
     """
     try:
-        archive = tarfile.open(fileobj=_seekable(path), mode="r:")
-        members = {member.name: member for member in archive.getmembers() if member.isfile()}
+        archive = _Tar(path)
     except (tarfile.TarError, OSError, EOFError, lzma.LZMAError) as error:
         raise InputError(f"'{path}' is not a readable tar archive: {error}") from error
-    lock = Lock()  # one file position for all threads
+    names = _image_members(path, list(archive.members))
+    return from_names(path.name.split(".tar")[0], names, archive.read, split)
 
-    def load(name: str) -> bytes:
-        with lock:
-            file = archive.extractfile(members[name])
-            content = file.read() if file else b""
-        if len(content) < members[name].size:
+
+class _Tar:
+    """Random access to the files of a tar; a compressed one is decompressed to an unnamed file first."""
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            opener = _OPENERS.get(file.read(2))
+        self.file: IO[bytes] = path.open("rb") if opener is None else tempfile.TemporaryFile()  # noqa: SIM115 - closed below
+        weakref.finalize(self, self.file.close)
+        if opener is not None:
+            with opener(path, "rb") as compressed:
+                shutil.copyfileobj(compressed, self.file)
+            self.file.seek(0)
+        with tarfile.open(fileobj=self.file, mode="r:") as archive:
+            self.members = {member.name: member for member in archive.getmembers() if member.isfile()}
+        self.lock = Lock()  # one file position for all threads
+
+    def read(self, name: str) -> bytes:
+        member = self.members[name]
+        with self.lock:
+            self.file.seek(member.offset_data)
+            content = self.file.read(member.size)
+        if len(content) < member.size:
             raise UnreadableImage("cut short in the archive")
         return content
-
-    return from_names(path.name.split(".tar")[0], _image_members(path, list(members)), load, split)
-
-
-def _seekable(path: Path) -> IO[bytes]:
-    """The tar itself; a compressed one is decompressed to an unnamed file, since it is read out of order."""
-    with path.open("rb") as file:
-        opener = _OPENERS.get(file.read(2))
-    if opener is None:
-        return path.open("rb")
-    plain = tempfile.TemporaryFile()
-    with opener(path, "rb") as compressed:
-        shutil.copyfileobj(compressed, plain)
-    plain.seek(0)
-    return plain
 
 
 def _image_members(path: Path, members: list[str]) -> list[str]:

@@ -110,7 +110,9 @@ def load_recommender(folder: str | Path, *, proxy: Proxy | None = None) -> Recom
         tensors = load_file(source / "tensors.safetensors")
         recommender = _rebuild(config, tensors)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise ArtifactError(f"the recommender in '{folder}' is damaged ({error}); make it again with 'fennec fit'") from error
+        raise ArtifactError(
+            f"the recommender in '{folder}' is damaged ({error}); make it again with 'fennec fit'"
+        ) from error
     if proxy is not None:
         check_proxy(config["proxy"], tensors["check_vector"], proxy)
     return recommender
@@ -128,7 +130,8 @@ def check_proxy(stored: dict[str, Any], check_vector: np.ndarray[Any, Any], prox
             f"'{proxy.name}' ({proxy.fingerprint[:8]}); use --proxy {stored['name']} or fit again"
         )
     now = proxy.check_vector()
-    error = float(np.linalg.norm(now - check_vector) / max(np.linalg.norm(check_vector), 1e-12))
+    scale = max(float(np.linalg.norm(check_vector)), 1e-12)
+    error = float(np.linalg.norm(now - check_vector)) / scale
     if error > 0.02:
         raise ArtifactError(
             f"proxy '{proxy.name}' computes other features here than where the recommender was made "
@@ -144,7 +147,9 @@ def _rebuild(config: dict[str, Any], tensors: dict[str, Any]) -> Recommender:
     from .recommender import Recommender, gaussian_scores
 
     recommender = Recommender(**config["parameters"])
-    facts = {key: tuple(value) if isinstance(value, list) else value for key, value in config["matrix"].items()}
+    facts: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in config["matrix"].items()
+    }
     recommender.matrix_ = TransferMatrix(performance=tensors["performance"], **facts)
     recommender.kernel_ = TaskKernel(
         tuple(config["known_tasks"]),

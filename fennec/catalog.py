@@ -76,7 +76,7 @@ class Catalog:
     def __getitem__(self, model: str) -> ModelRecord:
         if model not in self.frame.index:
             raise UnknownModelError(f"unknown model '{model}'{did_you_mean(model, self._aliases)}")
-        row = self.frame.loc[model]
+        row = self.frame.loc[model].to_dict()
         return ModelRecord(
             id=model,
             params=None if row["params"] != row["params"] else int(row["params"]),
@@ -85,6 +85,10 @@ class Catalog:
             names=json.loads(row["names"] or "{}"),
             **{name: str(row[name]) for name in _TEXT},
         )
+
+    def get(self, model: str) -> ModelRecord | None:
+        """The record of a canonical id, None when there is none."""
+        return self[model] if model in self.frame.index else None
 
     @cached_property
     def _aliases(self) -> dict[str, set[str]]:
@@ -162,5 +166,5 @@ def load_catalog() -> Catalog:
     """The catalog in `data/models.csv`: every model with history and every timm checkpoint."""
     import pandas as pd
 
-    frame = pd.read_csv(data_dir() / "models.csv", index_col="id", dtype={name: str for name in _TEXT})
-    return Catalog(frame.fillna({name: "" for name in (*_TEXT, "names")}))
+    frame = pd.read_csv(data_dir() / "models.csv", index_col="id", dtype=dict.fromkeys(_TEXT, str))
+    return Catalog(frame.fillna(dict.fromkeys((*_TEXT, "names"), "")))

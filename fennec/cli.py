@@ -36,15 +36,22 @@ app = typer.Typer(
 )
 
 DatasetArgument = Annotated[
-    str, typer.Argument(help="Folder, CSV or parquet manifest, .zip or .tar, torchvision:NAME, hf:ORG/NAME, sklearn:digits.")
+    str,
+    typer.Argument(
+        help="Folder, CSV or parquet manifest, .zip or .tar, torchvision:NAME, hf:ORG/NAME, sklearn:digits."
+    ),
 ]
 HubOption = Annotated[str, typer.Option("--hub", help="Results to learn from, see 'fennec hubs'.")]
 ProtocolOption = Annotated[
-    str | None, typer.Option("--protocol", help="finetune, linear_probe or zero_shot; chooses the default hub.")
+    str | None,
+    typer.Option("--protocol", help="finetune, linear_probe or zero_shot; chooses the default hub."),
 ]
-ProxyOption = Annotated[str, typer.Option("--proxy", help="fennec-mini, ViT-L-14/openai, hf-hub:..., timm:..., or a folder.")]
+ProxyOption = Annotated[
+    str, typer.Option("--proxy", help="fennec-mini, ViT-L-14/openai, hf-hub:..., timm:..., or a folder.")
+]
 WhereOption = Annotated[
-    str | None, typer.Option("--where", help="Condition on the models, \"params < 30e6 and license == 'apache-2.0'\".")
+    str | None,
+    typer.Option("--where", help="Condition on the models, \"params < 30e6 and license == 'apache-2.0'\"."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="CSV on standard output.")]
@@ -184,7 +191,7 @@ def embed(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write.")] = None,
     proxy: ProxyOption = "fennec-mini",
     known: Annotated[bool, typer.Option("--known", help="Embed the known tasks through torchvision.")] = False,
-    root: Annotated[Path, typer.Option("--root", help="With --known: folder of torchvision datasets.")] = Path("."),
+    root: Annotated[Path, typer.Option("--root", help="With --known: folder of torchvision datasets.")] = Path(),
     download: Annotated[bool, typer.Option("--download", help="With --known: fetch what is missing.")] = False,
     split: SplitOption = None,
     max_images: ImagesOption = 500,
@@ -202,7 +209,11 @@ def embed(
     if dataset is None:
         found = embed_known_tasks(encoder, root, download=download, max_images=max_images, report=_say)
     else:
-        found = {dataset: embed_task(dataset, proxy=encoder, max_images=max_images, random_state=seed, split=split, progress=True)}
+        found = {
+            dataset: embed_task(
+                dataset, proxy=encoder, max_images=max_images, random_state=seed, split=split, progress=True
+            )
+        }
     target = output or (embeddings_file(encoder.name) if dataset is None else Path("task.safetensors"))
     save_embeddings(target, found)
     typer.echo(str(target))
@@ -215,14 +226,16 @@ def fit(
     hub: HubOption = "default",
     protocol: ProtocolOption = None,
     results: Annotated[Path | None, typer.Option("--results", help="Your own CSV (model,task,value).")] = None,
-    images: Annotated[list[str] | None, typer.Option("--images", help="TASK=DATASET, images of a task of yours.")] = None,
+    images: Annotated[
+        list[str] | None, typer.Option("--images", help="TASK=DATASET, images of a task of yours.")
+    ] = None,
     proxy: ProxyOption = "fennec-mini",
     max_images: ImagesOption = 500,
     seed: SeedOption = 0,
 ) -> None:
     """Build a space from a hub or from your own results."""
     from .embeddings import load_known_embeddings
-    from .hubs import load_matrix, load_tasks
+    from .hubs import image_sets, load_matrix
     from .matrix import TransferMatrix, read_results
     from .proxy import Proxy
     from .recommender import Recommender
@@ -231,9 +244,8 @@ def fit(
     if results is None:
         matrix = load_matrix(hub, protocol=protocol)
     else:
-        sets = load_tasks()["image_set"].to_dict()
         matrix = TransferMatrix.from_frame(
-            read_results(results), protocol=protocol or "finetune", name=results.stem, image_sets=sets
+            read_results(results), protocol=protocol or "finetune", name=results.stem, image_sets=image_sets()
         )
     encoder = Proxy.load(proxy)
     embeddings = dict(load_known_embeddings(encoder.name))
@@ -263,9 +275,7 @@ def evaluate(
     from .hubs import load_matrix
 
     matrices = [load_matrix(name) for name in hub or EVALUATED_HUBS]
-    results = leave_one_task_out(
-        matrices, load_known_embeddings(proxy), methods=method or tuple(METHODS), report=_say
-    )
+    results = leave_one_task_out(matrices, load_known_embeddings(proxy), methods=method or tuple(METHODS), report=_say)
     if output is not None:
         results.to_csv(output, index=False)
     _print_frame(summarise(results).round(4), as_json, as_csv, quiet=False)

@@ -120,7 +120,11 @@ def open_dataset(source: str | Path, *, split: str | None = None) -> ImageDatase
         return manifests.open_parquet({"": path}, path.stem, split)
     if path.suffix.lower() == ".zip":
         return archives.open_zip(path, split)
-    if path.suffix.lower() in (".tar", ".tgz", ".tbz2", ".txz") or suffixes in (".tar.gz", ".tar.bz2", ".tar.xz"):
+    if path.suffix.lower() in (".tar", ".tgz", ".tbz2", ".txz") or suffixes in (
+        ".tar.gz",
+        ".tar.bz2",
+        ".tar.xz",
+    ):
         return archives.open_tar(path, split)
     if is_image_name(path.name):
         raise InputError(f"'{path}' is one image; give the folder that holds the dataset: '{path.parent}'")

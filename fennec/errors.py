@@ -57,7 +57,7 @@ def did_you_mean(name: str, known: Iterable[str], *, n: int = 3) -> str:
         >>> did_you_mean("resnet5O", ["resnet50", "vit"])
         "; did you mean 'resnet50'?"
     """
-    lower = {}
+    lower: dict[str, str] = {}
     for candidate in known:
         lower.setdefault(candidate.lower(), candidate)
     matches = difflib.get_close_matches(name.lower(), lower, n=n, cutoff=0.5)

@@ -48,8 +48,9 @@ GRID: tuple[dict[str, float], ...] = (
 
 def default_fennec(split: Split) -> Floats:
     """The default recommender with the hyper-parameters chosen without the held-out task."""
-    recommender = Recommender(**split.choices).fit(split.matrix, split.embeddings)
-    return recommender.predict(split.embedding).scores
+    recommender = Recommender().set_params(**split.choices).fit(split.matrix, split.embeddings)
+    scores: Floats = recommender.predict(split.embedding).scores
+    return scores
 
 
 METHODS: dict[str, Method] = {**BASELINES, "fennec-paper": published_fennec, "fennec": default_fennec}
@@ -71,9 +72,7 @@ def splits(
     for column, (task, image_set) in enumerate(zip(matrix.tasks, matrix.image_sets, strict=True)):
         if image_set not in embeddings:
             continue
-        others = [
-            name for name, images in zip(matrix.tasks, matrix.image_sets, strict=True) if images != image_set
-        ]
+        others = [name for name, images in zip(matrix.tasks, matrix.image_sets, strict=True) if images != image_set]
         if len(others) < 2:
             continue
         rest = matrix.select(tasks=others)
@@ -159,7 +158,7 @@ def gains(
 
 
 def _expected(
-    history: Floats, kernel: TaskKernel, image_sets: Sequence[str], image_set: str, noise: float
+    history: Floats, kernel: TaskKernel, image_sets: Sequence[str] | NDArray[np.str_], image_set: str, noise: float
 ) -> Floats:
     """Expected scores on a known image set as if it were new, without building latent vectors."""
     covariance = kernel.between([*image_sets, image_set])

@@ -47,7 +47,7 @@ class _MaskedFactorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _rank(self, X: Floats) -> int:
         if self.n_components < 1:
             raise ValueError(f"n_components is {self.n_components}; it must be at least 1")
-        return min(self.n_components, *X.shape)
+        return int(min(self.n_components, *X.shape))
 
     def fold_in_task(
         self,
@@ -241,11 +241,11 @@ class MaskedSVD(_MaskedFactorizer):
         rank = self._rank(matrix)
         components = check_random_state(self.random_state).standard_normal((rank, matrix.shape[1]))
         completed = np.zeros_like(matrix)
-        for iteration in range(self.max_iter):
+        for iteration in range(self.max_iter):  # noqa: B007 - counted after the loop
             vectors = _ridge_rows(matrix, components, self.ridge)
             components = _ridge_rows(matrix.T, vectors.T, self.ridge).T
             before, completed = completed, vectors @ components
-            if np.linalg.norm(completed - before) <= self.tol * max(np.linalg.norm(completed), 1e-12):
+            if np.linalg.norm(completed - before) <= self.tol * max(float(np.linalg.norm(completed)), 1e-12):
                 break
         # Only the product is determined: singular vectors make it unique, model vectors carry the scale.
         _, _, rows = np.linalg.svd(completed, full_matrices=False)

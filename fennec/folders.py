@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from .datasets import Content, ImageDataset, choose_split, encode_labels
+from .datasets import Content, ImageDataset, Labels, choose_split, encode_labels
 from .errors import InputError
 from .images import EXTENSIONS, is_image_name
 
@@ -29,9 +29,7 @@ def open_folder(path: Path, split: str | None) -> ImageDataset:
     return from_names(path.name or str(path), names, lambda name: path / name, split)
 
 
-def from_names(
-    name: str, names: Sequence[str], load: Callable[[str], Content], split: str | None
-) -> ImageDataset:
+def from_names(name: str, names: Sequence[str], load: Callable[[str], Content], split: str | None) -> ImageDataset:
     """Dataset of relative image paths: `[split/]class/.../image`, or images without classes.
 
     Args:
@@ -53,7 +51,8 @@ def from_names(
     elif split is not None:
         choose_split(there, split, name)
     kept = [names[index] for index in chosen]
-    labels, class_names = None, ()
+    labels: Labels | None = None
+    class_names: tuple[str, ...] = ()
     if all(len(parts[index]) - skip > 1 for index in chosen):
         labels, class_names = encode_labels([parts[index][skip] for index in chosen])
     return ImageDataset(name, kept, lambda index: load(kept[index]), labels, class_names)

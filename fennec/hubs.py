@@ -47,9 +47,13 @@ def load_hubs() -> dict[str, Hub]:
     """All hubs by name."""
     entries = json.loads((data_dir() / "hubs.json").read_text(encoding="utf-8"))
     return {
-        name: Hub(name=name, **{**entry, "tasks": tuple(entry.get("tasks", ()))})
-        for name, entry in entries.items()
+        name: Hub(name=name, **{**entry, "tasks": tuple(entry.get("tasks", ()))}) for name, entry in entries.items()
     }
+
+
+def image_sets() -> dict[str, str]:
+    """Image set of every known task."""
+    return {str(task): str(name) for task, name in load_tasks()["image_set"].items()}
 
 
 @cache
@@ -107,7 +111,7 @@ def load_matrix(name: str = "default", *, protocol: str | None = None) -> Transf
         frame.assign(model=frame["model"].map(_canonical_ids()[hub.source])),
         protocol=hub.protocol,
         name=hub.name,
-        image_sets=load_tasks()["image_set"].to_dict(),
+        image_sets=image_sets(),
     )
 
 

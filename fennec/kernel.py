@@ -89,7 +89,7 @@ class TaskKernel:
         if known:
             rows = self.descriptors[[index[image_sets[position]] for position in known]]
             likeness[np.ix_(known, known)] = self._fade(rows, rows)
-        return self.specific * likeness
+        return np.asarray(self.specific * likeness)
 
     def to_new(self, image_sets: Sequence[str], embedding: TaskEmbedding | None) -> Floats:
         """Covariance of known tasks with a new one, shape (n_tasks,); zeros without an embedding.
@@ -103,7 +103,7 @@ class TaskKernel:
             fade = np.exp(-(distances**2) / (2 * self.length_scale**2))
             index = dict(zip(self.image_sets, fade, strict=True))
             likeness = np.array([index.get(name, 0.0) for name in image_sets])
-        return self.specific * likeness
+        return np.asarray(self.specific * likeness)
 
     def distances(self, embedding: TaskEmbedding) -> Floats:
         """Distance of a new task to every known one, shape (n_known,); 1 is the median between known ones.
@@ -130,7 +130,7 @@ def _raw(embedding: TaskEmbedding) -> tuple[Floats, Floats]:
 
 def _scaled(blocks: tuple[Floats, Floats], scales: Floats) -> Floats:
     mean, std = (block / scale for block, scale in zip(blocks, scales, strict=True))
-    return np.concatenate([mean, std]) * np.sqrt(0.5)
+    return np.asarray(np.concatenate([mean, std]) * np.sqrt(0.5))
 
 
 def _median_distance(rows: Floats) -> float:

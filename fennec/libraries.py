@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .datasets import ImageDataset, choose_split, encode_labels
+from .datasets import ImageDataset, Labels, choose_split, encode_labels
 from .errors import InputError, MissingExtraError, OfflineError, did_you_mean
 from .settings import cache_dir
 
@@ -80,7 +80,11 @@ def make_torchvision(kind: Any, root: str, split: str | None, *, download: bool)
 def wrap_pairs(name: str, dataset: Any) -> ImageDataset:
     """Dataset of a list of pairs (picture, class number), as torchvision's are."""
     targets = next(
-        (value for field in ("targets", "_labels", "labels", "y") if (value := getattr(dataset, field, None)) is not None),
+        (
+            value
+            for field in ("targets", "_labels", "labels", "y")
+            if (value := getattr(dataset, field, None)) is not None
+        ),
         None,
     )
     if targets is None:
@@ -110,9 +114,7 @@ def open_hugging_face(name: str, split: str | None) -> ImageDataset:
     repository, _, config = name.partition(":")
     try:
         splits = library.get_dataset_split_names(repository, config or None)
-        table = library.load_dataset(
-            repository, config or None, split=choose_split(splits, split, f"hf:{name}")
-        )
+        table = library.load_dataset(repository, config or None, split=choose_split(splits, split, f"hf:{name}"))
     except (ConnectionError, library.exceptions.DatasetNotFoundError, OSError) as error:
         raise OfflineError(
             f"cannot get 'hf:{name}' ({str(error).splitlines()[0]}); check the name and the network, "
@@ -123,7 +125,8 @@ def open_hugging_face(name: str, split: str | None) -> ImageDataset:
     pictures = next((c for c, kind in table.features.items() if isinstance(kind, library.Image)), None)
     if pictures is None:
         raise InputError(f"'hf:{name}' has no column of images (it has {', '.join(table.column_names)})")
-    labels, names = None, ()
+    labels: Labels | None = None
+    names: tuple[str, ...] = ()
     for column, kind in table.features.items():
         if isinstance(kind, library.ClassLabel):
             labels, names = encode_labels([kind.names[number] for number in table[column]])

@@ -6,7 +6,7 @@ once and then trusted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,9 +74,7 @@ class TransferMatrix:
         """Share of known cells."""
         return float(np.isfinite(self.performance).mean())
 
-    def select(
-        self, *, models: Sequence[str] | None = None, tasks: Sequence[str] | None = None
-    ) -> TransferMatrix:
+    def select(self, *, models: Sequence[str] | None = None, tasks: Sequence[str] | None = None) -> TransferMatrix:
         """The matrix of some models and some tasks, in the order given; rows left empty are dropped.
 
         Raises:
@@ -85,7 +83,7 @@ class TransferMatrix:
         rows = _positions(self.models, models, "model")
         columns = _positions(self.tasks, tasks, "task")
         values = self.performance[np.ix_(rows, columns)]
-        filled = [row for row, known in zip(rows, np.isfinite(values).any(axis=1), strict=True) if known]
+        filled = [row for row, known in zip(rows, np.isfinite(values), strict=True) if known.any()]
         return replace(
             self,
             performance=self.performance[np.ix_(filled, columns)],
@@ -117,7 +115,7 @@ class TransferMatrix:
         *,
         protocol: str = "finetune",
         name: str = "",
-        image_sets: dict[str, str] | None = None,
+        image_sets: Mapping[str, str] | None = None,
     ) -> TransferMatrix:
         """Matrix of a long table with the columns model, task, value and, if there, metric.
 
@@ -139,14 +137,14 @@ class TransferMatrix:
             model, task = twice.iloc[0][["model", "task"]]
             raise InputError(f"model '{model}' has more than one result on task '{task}'; keep one")
         wide = frame.pivot(index="model", columns="task", values="value")
-        metric = frame.groupby("task")["metric"].first() if "metric" in frame else {}
+        metric = frame.groupby("task")["metric"].first().to_dict() if "metric" in frame else {}
         tasks = tuple(str(task) for task in wide.columns)
         return cls(
             wide.to_numpy(dtype=np.float64),
             tuple(str(model) for model in wide.index),
             tasks,
             tuple((image_sets or {}).get(task, task) for task in tasks),
-            tuple(str(metric[task]) if "metric" in frame else "top1" for task in tasks),
+            tuple(str(metric.get(task, "top1")) for task in tasks),
             protocol,
             name,
         )
@@ -180,9 +178,7 @@ def read_results(path: str | Path, *, columns: Sequence[str] = ("model", "task",
     except FileNotFoundError as error:
         raise InputError(f"no file {path}; expected a CSV with the columns {', '.join(columns)}") from error
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
-        raise InputError(
-            f"{path} is not a readable CSV ({error}); expected columns {', '.join(columns)}"
-        ) from error
+        raise InputError(f"{path} is not a readable CSV ({error}); expected columns {', '.join(columns)}") from error
     missing = [column for column in columns if column not in frame]
     if missing:
         raise InputError(
@@ -199,7 +195,7 @@ def read_results(path: str | Path, *, columns: Sequence[str] = ("model", "task",
     if bad.any():
         seen = frame["value"][bad].iloc[0]
         raise InputError(
-            f"{path} line {_line(bad)}: value is {seen!r}; expected a fraction in [0, 1], leave out runs that failed"
+            f"{path} line {_line(bad)}: value is '{seen}'; expected a fraction in [0, 1], leave out runs that failed"
         )
     outside = (value < 0) | (value > 1)
     if outside.any():

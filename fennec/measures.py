@@ -24,9 +24,7 @@ def _check(scores: ArrayLike, performance: ArrayLike) -> tuple[Floats, Floats]:
     predicted = np.asarray(scores, dtype=np.float64)
     measured = np.asarray(performance, dtype=np.float64)
     if predicted.ndim != 1 or predicted.shape != measured.shape:
-        raise InputError(
-            f"scores {predicted.shape} and performance {measured.shape} must both have shape (n_models,)"
-        )
+        raise InputError(f"scores {predicted.shape} and performance {measured.shape} must both have shape (n_models,)")
     if np.isinf(predicted).any() or np.isinf(measured).any():
         raise InputError("scores and performance must not be infinite")
     known = ~np.isnan(measured)

@@ -159,9 +159,7 @@ def load_bundled(folder: Path, device: str | None = None) -> Proxy:
     )
 
 
-def _square_transform(
-    input_size: int, mean: list[float], std: list[float]
-) -> Callable[[Image.Image], torch.Tensor]:
+def _square_transform(input_size: int, mean: list[float], std: list[float]) -> Callable[[Image.Image], torch.Tensor]:
     """Shorter side to `input_size` (bicubic), centre crop, normalised; as in training."""
     import torch
 
@@ -184,6 +182,8 @@ def _load_timm(spec: str, device: str | None, weights: str | Path | None) -> Pro
     import timm
     from safetensors import SafetensorError
     from safetensors.torch import load_file
+    from timm.data.config import resolve_data_config
+    from timm.data.transforms_factory import create_transform
 
     name = spec.removeprefix("timm:")
     architecture = name.partition(".")[0]
@@ -202,8 +202,8 @@ def _load_timm(spec: str, device: str | None, weights: str | Path | None) -> Pro
             raise ArtifactError(f"{weights} does not hold weights of {architecture}: {error}") from error
         if missing:
             raise ArtifactError(f"{weights} lacks {len(missing)} tensors of {architecture}, first '{missing[0]}'")
-    config = timm.data.resolve_data_config({}, model=model)
-    transform = timm.data.create_transform(**config)
+    config: dict[str, Any] = resolve_data_config({}, model=model)  # type: ignore[no-untyped-call]
+    transform = create_transform(**config)
     return Proxy(
         spec,
         model.float(),

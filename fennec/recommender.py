@@ -158,7 +158,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         factorizer.fit(scores, covariance=self.kernel_.between(image_sets))
         vectors = factorizer.transform(scores)
         mapper = np.linalg.lstsq(vectors, np.column_stack(factorizer.weights(scores)), rcond=None)[0]
-        return factorizer, vectors, mapper
+        return factorizer, vectors, np.asarray(mapper, dtype=np.float64)
 
     def _fit_level(self) -> None:
         """Location and scale of every known task on the logit scale: how hard it is, how far models spread."""
@@ -189,11 +189,11 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
             own = self.kernel_.between([*sets[rest], image_set])[:-1, -1]
             expected = vectors @ (mapper @ np.concatenate([[1.0], own]))
             level = self._level(own, rest)
-            for column in np.flatnonzero(sets == image_set):
+            for column in np.flatnonzero(sets == image_set).tolist():
                 error = np.nan_to_num(self.scores_[:, column] - expected)
                 drift.append(np.linalg.solve(gram, self.model_vectors_.T @ error))
                 level_errors.append(self.levels_[column] - level)
-                held.append((np.isfinite(self.scores_[:, column]), int(column), expected, level))
+                held.append((np.isfinite(self.scores_[:, column]), column, expected, level))
         size = self.model_vectors_.shape[1]
         scatter = np.array(drift).reshape(-1, size)
         self.task_spread_ = scatter.T @ scatter / max(len(scatter), 1) + 1e-6 * np.eye(size)
@@ -245,9 +245,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
             mean, covariance = condition(mean, covariance, design, observed, noise=self.spread_**2 * self.noise)
         variance = np.einsum("mk,kl,ml->m", design, covariance, design) + self.spread_**2 * self.noise
         odds, half = design @ mean, self.width_ * np.sqrt(variance)
-        return Prediction(
-            mean[1:], self.model_vectors_ @ mean[1:], expit(odds), expit(odds - half), expit(odds + half)
-        )
+        return Prediction(mean[1:], self.model_vectors_ @ mean[1:], expit(odds), expit(odds - half), expit(odds + half))
 
     def _observed(self, known: Mapping[str, float]) -> Floats:
         observed = np.full(self.matrix_.n_models, np.nan)
@@ -310,7 +308,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
                 low=float(prediction.low[row]),
                 high=float(prediction.high[row]),
                 method="measured" if known and self.matrix_.models[row] in known else "warm",
-                record=facts[self.matrix_.models[row]] if self.matrix_.models[row] in facts else None,
+                record=facts.get(self.matrix_.models[row]),
             )
             for rank, row in enumerate(best, start=1)
         )

@@ -107,7 +107,16 @@ class TaskEmbedding:
             np.add.at(means, inverse, rows)
             means /= counts[:, None]
         return cls(
-            name, proxy, fingerprint, len(rows), mean, centred.T @ centred, names, counts, means, evenly(rows, N_SAMPLES)
+            name,
+            proxy,
+            fingerprint,
+            len(rows),
+            mean,
+            centred.T @ centred,
+            names,
+            counts,
+            means,
+            evenly(rows, N_SAMPLES),
         )
 
     @property
@@ -226,9 +235,7 @@ def embed_task(
 
     dataset = open_dataset(source, split=split)
     encoder = Proxy.load(proxy) if isinstance(proxy, str) else proxy
-    return embed_dataset(
-        dataset, encoder, max_images=max_images, random_state=random_state, progress=progress
-    )
+    return embed_dataset(dataset, encoder, max_images=max_images, random_state=random_state, progress=progress)
 
 
 def embed_dataset(

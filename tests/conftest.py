@@ -86,7 +86,10 @@ def planted(
 ) -> tuple[TransferMatrix, dict[str, TaskEmbedding]]:
     """A hub whose task embeddings say everything: results follow latent vectors that the features show."""
     generator = np.random.default_rng(seed)
-    models, tasks = generator.standard_normal((n_models, n_latent)), generator.standard_normal((n_tasks, n_latent))
+    models, tasks = (
+        generator.standard_normal((n_models, n_latent)),
+        generator.standard_normal((n_tasks, n_latent)),
+    )
     odds = models @ tasks.T + models[:, :1] + noise * generator.standard_normal((n_models, n_tasks))
     names = tuple(f"task{index}" for index in range(n_tasks))
     matrix = TransferMatrix(

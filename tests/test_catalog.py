@@ -8,7 +8,12 @@ from fennec.errors import InputError, UnknownModelError
 
 def test_catalog__record__facts() -> None:
     record = load_catalog()["timm:resnet50.a1_in1k"]
-    assert (record.library, record.architecture, record.tag, record.family) == ("timm", "resnet50", "a1_in1k", "resnet")
+    assert (record.library, record.architecture, record.tag, record.family) == (
+        "timm",
+        "resnet50",
+        "a1_in1k",
+        "resnet",
+    )
     assert record.params == pytest.approx(25.56e6, rel=0.01)
     assert record.license == "apache-2.0"
 
@@ -62,7 +67,7 @@ def test_where__text_method_and_membership__work() -> None:
         ("params <", "cannot read"),
         ("params", "compares nothing"),
         ("@x > 3", "cannot read"),
-        ("__import__('os').system('true') == 0", "unknown column '__import__'"),
+        ("__import__('os').system('true') == 0", "unknown column '__import__'|not allowed"),
         ("params.__class__ == 3", "not allowed"),
         ("params.to_csv('x') == 3", "not allowed"),
         ("[p for p in params] == 3", "unknown column|only comparisons"),

@@ -70,7 +70,7 @@ def test_hub__size_and_columns(name: str) -> None:
     assert set(matrix.models) <= set(load_catalog().ids)
     for one, two in combinations(range(matrix.n_tasks), 2):
         a, b = matrix.performance[:, one], matrix.performance[:, two]
-        assert not np.array_equal(a, b, equal_nan=True), f"{matrix.tasks[one]} and {matrix.tasks[two]} are identical"
+        assert not np.array_equal(a, b, equal_nan=True), (matrix.tasks[one], matrix.tasks[two])
 
 
 def test_catalog__every_timm_checkpoint_with_its_metadata() -> None:

@@ -238,7 +238,11 @@ def test_open_dataset__manifest_with_missing_files__skipped_and_listed(image_fol
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a,b\n1,2\n", "no column of image paths"), ("", "not a readable table"), ("path,label\n", "none of the 0 files")],
+    [
+        ("a,b\n1,2\n", "no column of image paths"),
+        ("", "not a readable table"),
+        ("path,label\n", "none of the 0 files"),
+    ],
 )
 def test_open_dataset__bad_manifest__one_line(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "m.csv").write_text(text)

@@ -69,14 +69,19 @@ def test_choose__held_out_task_changed__same_choice(hub: tuple[TransferMatrix, d
     matrix, embeddings = hub
     changed = matrix.performance.copy()
     changed[:, 0] = np.random.default_rng(0).random(matrix.n_models)
-    other = {**embeddings, "task0": TaskEmbedding.from_features(np.eye(12), proxy="planted", fingerprint="planted")}
+    other = {
+        **embeddings,
+        "task0": TaskEmbedding.from_features(np.eye(12), proxy="planted", fingerprint="planted"),
+    }
     one = choose([matrix], embeddings, without="task0")
     two = choose([replace(matrix, performance=changed)], other, without="task0")
     assert one == two
     assert one in evaluate.GRID
 
 
-def test_leave_one_task_out__planted__fennec_over_static_under_nothing(hub: tuple[TransferMatrix, dict]) -> None:
+def test_leave_one_task_out__planted__fennec_over_static_under_nothing(
+    hub: tuple[TransferMatrix, dict],
+) -> None:
     matrix, embeddings = planted(n_models=40, n_tasks=14)
     results = leave_one_task_out([with_ids(matrix)], embeddings)
     assert list(results.columns) == ["hub", "task", "method", "measure", "value"]
@@ -164,4 +169,3 @@ def test_result_file__leave_one_task_out__the_table_in_the_readme() -> None:
         line = next(line for line in readme.splitlines() if line.startswith(f"| {hub} |"))
         for method in ("static", "fennec-paper", "fennec", "oracle"):
             assert f"{row[method]:.3f}" in line
-

@@ -73,8 +73,8 @@ def test_decode__large_jpeg_for_a_small_side__shrunk_but_large_enough() -> None:
         (b"", "empty"),
         (b"hello, this is no image", "unknown format"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "unknown format"),
-        (encoded(noise(), "PNG")[:200], "truncated|broken|image file"),
-        (encoded(noise(), "JPEG")[:300], "truncated|broken|image file"),
+        (encoded(noise(), "PNG")[:200], "(?i)truncated|broken|image file"),
+        (encoded(noise(), "JPEG")[:300], "(?i)truncated|broken|image file"),
     ],
 )
 def test_decode__unusable__reason(content: bytes, reason: str) -> None:

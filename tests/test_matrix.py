@@ -87,7 +87,7 @@ def test_from_frame__cell_twice_or_mixed_metrics__input_error() -> None:
         ("", "not a readable CSV"),
         ("model,task,value\n", "no results"),
         ("model,task\na,b\n", "no column 'value'"),
-        ("model,task,value\na,b,0.5\nc,d,nan\n", "line 3: value is nan"),
+        ("model,task,value\na,b,0.5\nc,d,nan\n", "line 3: value is 'nan'"),
         ("model,task,value\na,b,inf\n", "line 2: value is"),
         ("model,task,value\na,b,good\n", "line 2: value is 'good'"),
         ("model,task,value\na,b,93.1\n", "line 2: value is 93.1.*divide percentages by 100"),

@@ -8,7 +8,14 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from fennec.errors import InputError
-from fennec.measures import MEASURES, bootstrap_interval, recall_at_k, regret_at_k, relative_at_k, weighted_tau
+from fennec.measures import (
+    MEASURES,
+    bootstrap_interval,
+    recall_at_k,
+    regret_at_k,
+    relative_at_k,
+    weighted_tau,
+)
 
 distinct = st.lists(st.integers(0, 10_000), min_size=3, max_size=30, unique=True)
 
@@ -45,14 +52,18 @@ def test_measure__no_score__ranked_last(name: str) -> None:
 
 @pytest.mark.parametrize("name", MEASURES)
 @pytest.mark.parametrize(
-    ("scores", "performance"), [([1.0], [0.5]), ([1.0, 2.0], [0.5]), ([1.0, np.inf], [0.5, 0.6]), ([[1.0]], [[0.5]])]
+    ("scores", "performance"),
+    [([1.0], [0.5]), ([1.0, 2.0], [0.5]), ([1.0, np.inf], [0.5, 0.6]), ([[1.0]], [[0.5]])],
 )
 def test_measure__bad_input__input_error(name: str, scores: list[float], performance: list[float]) -> None:
     with pytest.raises(InputError):
         MEASURES[name](scores, performance)
 
 
-@given(arrays(float, 12, elements=st.floats(0, 1, width=16)), arrays(float, 12, elements=st.floats(0, 1, width=16)))
+@given(
+    arrays(float, 12, elements=st.floats(0, 1, width=16)),
+    arrays(float, 12, elements=st.floats(0, 1, width=16)),
+)
 def test_weighted_tau__against_scipy(scores: np.ndarray, performance: np.ndarray) -> None:
     expected = stats.weightedtau(scores, performance).statistic
     assert weighted_tau(scores, performance) == pytest.approx(0.0 if np.isnan(expected) else expected)

@@ -63,7 +63,18 @@ def test_wheel__installed_into_a_clean_folder__recommends(tmp_path: Path) -> Non
     (wheel,) = tmp_path.glob("fennec_recommender-*.whl")
     target = tmp_path / "site"
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(target), str(wheel)],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-index",
+            "--target",
+            str(target),
+            str(wheel),
+        ],
         check=True,
         capture_output=True,
     )
@@ -77,7 +88,8 @@ def test_wheel__installed_into_a_clean_folder__recommends(tmp_path: Path) -> Non
         f"import sys; sys.path.insert(0, {str(target)!r}); import fennec, fennec.settings;"
         f"assert str(fennec.settings.data_dir()).startswith({str(target)!r}), fennec.settings.data_dir();"
         "task = fennec.embed_task('sklearn:digits', max_images=10);"
-        "ranking = fennec.Recommender(n_components=16, random_state=0).fit(fennec.load_matrix('default')).recommend(task);"
+        "recommender = fennec.Recommender(n_components=16, random_state=0).fit(fennec.load_matrix('default'));"
+        "ranking = recommender.recommend(task);"
         "assert len(ranking) == 10; print(ranking)"
     )
     done = subprocess.run(

@@ -166,7 +166,9 @@ def test_real_encoder__real_images__tells_tasks_apart(shared: Path) -> None:
     for pack in ("flowers5", "kmnist"):
         dataset = open_dataset(shared / "images" / pack)
         for part in (range(4), range(4, 8)):
-            means.append(proxy.embed([Image.open(_bytes(dataset.load(index))).convert("RGB") for index in part]).mean(0))
+            means.append(
+                proxy.embed([Image.open(_bytes(dataset.load(index))).convert("RGB") for index in part]).mean(0)
+            )
     distance = [[float(np.linalg.norm(a - b)) for b in means] for a in means]
     assert max(distance[0][1], distance[2][3]) < min(distance[0][2], distance[1][3])
 

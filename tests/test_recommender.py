@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from sklearn.base import clone
@@ -190,7 +190,11 @@ def saved(tmp_path: Path) -> tuple[Recommender, Path]:
 
 def test_save__load__same_ranking_and_explanation(saved: tuple[Recommender, Path]) -> None:
     recommender, folder = saved
-    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "tensors.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md",
+        "config.json",
+        "tensors.safetensors",
+    ]
     again = Recommender.load(folder, proxy=Proxy.load())
     task = embed_task("sklearn:digits", max_images=20)
     assert again.recommend(task) == recommender.recommend(task)

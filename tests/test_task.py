@@ -89,9 +89,7 @@ def test_embed_task__batches__do_not_matter(
     assert_same(embed_task(image_folder, proxy=plain_proxy), whole, tolerance=1e-6)
 
 
-def test_embed_task__one_image__works(
-    tmp_path: Path, plain_proxy: Proxy, picture: Callable[..., Image.Image]
-) -> None:
+def test_embed_task__one_image__works(tmp_path: Path, plain_proxy: Proxy, picture: Callable[..., Image.Image]) -> None:
     picture().save(tmp_path / "only.png")
     embedding = embed_task(tmp_path, proxy=plain_proxy)
     assert embedding.n_images == 1
