@@ -181,6 +181,28 @@ def timm_checkpoints(known_params: dict[str, float]) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("id")
 
 
+def same_cost(catalog: pd.DataFrame) -> pd.Series:
+    """GMACs of models that no source counted, from the timm model that is the same network.
+
+    Same network: family, input size and patch size agree, and the parameters within 3 %, as a head of any
+    size counts towards parameters but hardly towards the operations. The nearest in parameters is taken.
+    """
+    facts = catalog.assign(patch=catalog["architecture"].str.extract(r"patch(\d+)", expand=False))
+    counted = facts[facts["library"].eq("timm") & facts["gmacs"].notna()]
+    groups = dict(list(counted.groupby(["family", "input_size"])))
+    found = {}
+    for model, row in facts[facts["gmacs"].isna() & facts["library"].isin(["hf", "timm"])].iterrows():
+        alike = groups.get((row["family"], row["input_size"]))
+        if alike is None or pd.isna(row["params"]):
+            continue
+        if isinstance(row["patch"], str):
+            alike = alike[alike["patch"].eq(row["patch"])]
+        distance = (alike["params"] / row["params"] - 1).abs()
+        if len(distance) and distance.min() < 0.03:
+            found[model] = alike.loc[distance.idxmin(), "gmacs"]
+    return pd.Series(found, dtype=float).reindex(catalog.index)
+
+
 def build_catalog(shared: Path) -> pd.DataFrame:
     """One row per canonical id: published facts first, timm's own where there are none."""
     published = published_models(shared)
@@ -213,6 +235,7 @@ def build_catalog(shared: Path) -> pd.DataFrame:
     ]
     catalog.loc[catalog["library"].eq("torchvision") & catalog["license"].isna(), "license"] = "bsd-3-clause"
     catalog["names"] = names.reindex(catalog.index)
+    catalog["gmacs"] = catalog["gmacs"].fillna(same_cost(catalog))
     for column in ("params", "input_size"):
         catalog[column] = catalog[column].astype("Int64")
     columns = ["library", "architecture", "tag", "family", "params", "gmacs", "input_size",

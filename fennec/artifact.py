@@ -37,7 +37,7 @@ def save_recommender(recommender: Recommender, folder: str | Path, *, proxy: Pro
         InputError: the proxy is not the one that the recommender was fitted with, or must be given.
         ArtifactError: the folder cannot be written.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     from .proxy import BUNDLED, Proxy
 
@@ -75,7 +75,7 @@ def save_recommender(recommender: Recommender, folder: str | Path, *, proxy: Pro
     try:
         target.mkdir(parents=True, exist_ok=True)
         partial = target / "tensors.safetensors.part"
-        save_file({key: np.ascontiguousarray(value) for key, value in tensors.items()}, partial)
+        partial.write_bytes(save({key: np.ascontiguousarray(value) for key, value in tensors.items()}))
         _replace(target / "README.md", _card(config))
         partial.replace(target / "tensors.safetensors")
         _replace(target / "config.json", json.dumps(config, indent=1, default=list) + "\n")

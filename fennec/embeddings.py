@@ -26,7 +26,7 @@ def save_embeddings(path: str | Path, embeddings: Mapping[str, TaskEmbedding]) -
     Raises:
         InputError: there are none, or they come from different proxies.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     made_by = {(embedding.proxy, embedding.fingerprint) for embedding in embeddings.values()}
     if len(made_by) != 1:
@@ -51,7 +51,7 @@ def save_embeddings(path: str | Path, embeddings: Mapping[str, TaskEmbedding]) -
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".part")
-    save_file(tensors, partial, metadata={"fennec": json.dumps(header)})
+    partial.write_bytes(save(tensors, metadata={"fennec": json.dumps(header)}))
     partial.replace(target)
 
 

@@ -51,7 +51,7 @@ class TaskKernel:
         cls,
         embeddings: Mapping[str, TaskEmbedding],
         *,
-        specific: float = 0.6,
+        specific: float = 1.0,
         length_scale: float = 0.3,
     ) -> TaskKernel:
         """Learn the scales from known tasks.

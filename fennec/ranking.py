@@ -110,6 +110,15 @@ class Ranking:
 
         return pd.DataFrame([model.to_dict() for model in self.models])
 
+    def to_html(self) -> str:
+        """Table and footer as one HTML fragment, as notebooks show it."""
+        from html import escape
+
+        table = self.to_frame().to_html(index=False, border=0, na_rep="-", float_format="{:.3f}".format)
+        return f"{table}<p>{'<br>'.join(map(escape, self.footer().splitlines()))}</p>"
+
+    _repr_html_ = to_html
+
     def to_table(self) -> Table:
         """Table for a terminal."""
         from rich.table import Table

@@ -105,7 +105,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         self,
         n_components: int = 16,
         *,
-        specific: float = 0.6,
+        specific: float = 1.0,
         length_scale: float = 0.3,
         noise: float = 0.1,
         random_state: int | None = 0,

@@ -1,0 +1,160 @@
+"""Write the tables of the README from the result files: no figure there is typed by hand.
+
+    python benchmark/tables.py [--check]
+
+Every table stands between `<!-- table: NAME -->` and `<!-- end -->`. With --check nothing is written and
+the exit status says whether the README is up to date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fennec.evaluate import EVALUATED_HUBS, METHODS, summarise
+from fennec.hubs import load_matrix
+from fennec.measures import bootstrap_interval
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+MEASURES = ("tau_w", "tau_w_true", "spearman", "pearson", "regret@1", "regret@3", "regret@5", "rel@1", "recall@5",
+            "ndcg@5")  # fmt: skip
+
+
+def markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table with the first column to the left and the others to the right."""
+    header = list(header)
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *map(list, rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def number(value: float, digits: int = 3, sign: str = "") -> str:
+    """A figure, or a dash where there is none."""
+    return f"{value:{sign}.{digits}f}" if np.isfinite(value) else "-"
+
+
+def gain_interval(results: pd.DataFrame, hub: str) -> tuple[float, float, float]:
+    """Mean gain in tau_w of `fennec` over `static` per task of a hub, and its 95 % bootstrap interval."""
+    chosen = results[(results["hub"] == hub) & (results["measure"] == "tau_w")]
+    wide = chosen.pivot(index="task", columns="method", values="value")
+    difference = (wide["fennec"] - wide["static"]).to_numpy()
+    return float(difference.mean()), *bootstrap_interval(difference)
+
+
+def leave_one_task_out() -> str:
+    """Mean tau_w per hub and method."""
+    results = pd.read_csv(RESULTS / "leave_one_task_out.csv")
+    table = summarise(results).set_index(["hub", "method"])
+    names = [name for name in METHODS if name != "oracle"]
+    rows = []
+    for hub in EVALUATED_HUBS:
+        matrix, own = load_matrix(hub), table.loc[hub]
+        gain, low, high = gain_interval(results, hub)
+        best = own["mean"].drop("oracle").max()
+        cells = [number(own["mean"].get(name, np.nan)) for name in names]
+        cells = [f"**{cell}**" if cell == number(best) else cell for cell in cells]
+        fennec = own.loc["fennec"]
+        rows.append([
+            hub, f"{matrix.n_models} x {int(fennec['n_tasks'])}", *cells, number(own["mean"]["oracle"]),
+            f"{gain:+.3f} [{low:+.3f}, {high:+.3f}]", f"{fennec['win']}/{fennec['tie']}/{fennec['loss']}",
+            number(fennec["gap_closure"], 2, "+"),
+        ])  # fmt: skip
+    wide = table["mean"].unstack().loc[list(EVALUATED_HUBS)]
+    gain = wide["fennec"].mean() - wide["static"].mean()
+    closure = gain / (wide["oracle"].mean() - wide["static"].mean())
+    means = [number(wide[name].mean(skipna=False)) for name in names]
+    rows.append(["mean", "", *means, number(wide["oracle"].mean()), f"{gain:+.3f}", "", number(closure, 2, "+")])
+    header = ["hub", "models x tasks", *names, "oracle", "fennec - static [95 %]", "win/tie/loss", "gap closure"]
+    return markdown(header, rows)
+
+
+def measures() -> str:
+    """Every measure, mean over hubs of the mean over tasks."""
+    results = pd.read_csv(RESULTS / "leave_one_task_out.csv")
+    table = results.groupby(["method", "measure", "hub"])["value"].mean().unstack().mean(axis=1, skipna=False).unstack()
+    rows = [[name, *(number(table.loc[name, measure]) for measure in MEASURES)] for name in METHODS if name in table.index]
+    return markdown(["method", *MEASURES], rows)
+
+
+def coverage() -> str:
+    """Share of held-out results inside the 80 % interval."""
+    results = pd.read_csv(RESULTS / "leave_one_task_out.csv")
+    table = results[results["measure"] == "coverage@80"].groupby("hub")["value"].mean()
+    return markdown(["hub", *EVALUATED_HUBS], [["share inside", *(f"{table[hub]:.2f}" for hub in EVALUATED_HUBS)]])
+
+
+def proxies_in_the_space() -> str:
+    """Gain over static history under the embeddings of each proxy."""
+    files = {"fennec-mini": "leave_one_task_out.csv", "dav2-ViT-S-14": "leave_one_task_out_dav2-ViT-S-14.csv"}
+    rows = []
+    for name, file in files.items():
+        table = summarise(pd.read_csv(RESULTS / file)).set_index(["method", "hub"])["mean"]
+        gain = (table["fennec"] - table["static"])[list(EVALUATED_HUBS)]
+        rows.append([name, *(number(value, sign="+") for value in gain), number(gain.mean(), sign="+")])
+    return markdown(["proxy", *EVALUATED_HUBS, "mean"], rows)
+
+
+def proxy() -> str:
+    """Linear probes on unseen packs, and agreement with the teacher on which tasks are alike."""
+    results = pd.read_csv(RESULTS / "proxy.csv")
+    wide = results.pivot(index=["measure", "pack"], columns="proxy", values="value")
+    order = ["fennec-mini", "dav2-ViT-S-14", "mobilenetv2_100", "pixels"]
+    probes = wide.loc["linear_probe", order]
+    rows = [[pack, *(number(value) for value in line)] for pack, line in probes.iterrows()]
+    rows.append(["mean", *(number(value) for value in probes.mean())])
+    agreement = wide.loc["similarity_spearman", order].iloc[0]
+    rows.append(["task similarities, Spearman with the teacher's", *(number(value) for value in agreement)])
+    return markdown(["pack", *order], rows)
+
+
+def partial_knowledge() -> str:
+    """Mean tau_w over tasks against the number of results folded in."""
+    results = pd.read_csv(RESULTS / "partial_knowledge.csv")
+    chosen = results[results["measure"] == "tau_w"]
+    table = chosen.groupby(["hub", "method", "n_known"])["value"].mean().unstack()
+    rows = [[f"{hub}, {method}", *(number(value) for value in line)] for (hub, method), line in table.iterrows()]
+    return markdown(["results folded in", *map(str, table.columns)], rows)
+
+
+def speed() -> str:
+    """Seconds and memory, as measured."""
+    results = pd.read_csv(RESULTS / "speed.csv")
+    rows = []
+    for what, size, seconds, mb in results.itertuples(index=False):
+        time = f"{seconds:.2f} s" if seconds >= 0.1 else f"{1000 * seconds:.3g} ms"
+        rows.append([what, f"{size:,}", time, f"{mb:.0f}"])
+    return markdown(["what", "size", "time", "peak MB of the process"], rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    function.__name__: function
+    for function in (leave_one_task_out, measures, coverage, proxies_in_the_space, proxy, partial_knowledge, speed)
+}
+
+
+def filled(text: str) -> str:
+    """The README with every table made again."""
+    pattern = re.compile(r"<!-- table: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
+    return pattern.sub(lambda found: f"<!-- table: {found[1]} -->\n{TABLES[found[1]]()}\n<!-- end -->", text)
+
+
+def main() -> None:
+    """Fill or check the README."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    readme = ROOT / "README.md"
+    before = readme.read_text(encoding="utf-8")
+    after = filled(before)
+    if parser.parse_args().check:
+        sys.exit(0 if before == after else "README.md is not up to date; run python benchmark/tables.py")
+    readme.write_text(after, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
