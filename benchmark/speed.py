@@ -2,8 +2,9 @@
 
     python benchmark/speed.py
 
-Writes `speed.csv` (what, size, seconds, mb) and `index.csv` (size, visited, recall@10). Every figure is the median of several repeats in a process of
-its own; mb is the peak resident memory of that process. Pictures are generated JPEG files of 500 x 375.
+Writes `speed.csv` (what, size, seconds, mb) and `index.csv` (size, visited, recall@10). Every figure is the
+median of several repeats in a process of its own; mb is the peak resident memory of that process. Pictures
+are generated JPEG files of 500 x 375.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def leave_one_task_out() -> str:
         fennec = own.loc["fennec"]
         rows.append([
             hub, f"{matrix.n_models} x {int(fennec['n_tasks'])}", *cells, number(own["mean"]["oracle"]),
-            f"{gain:+.3f} [{low:+.3f}, {high:+.3f}]", f"{fennec['win']}/{fennec['tie']}/{fennec['loss']}",
+            f"{gain:+.3f} [{low:+.3f}, {high:+.3f}]", "/".join(f"{fennec[key]:.0f}" for key in ("win", "tie", "loss")),
             number(fennec["gap_closure"], 2, "+"),
         ])  # fmt: skip
     wide = table["mean"].unstack().loc[list(EVALUATED_HUBS)]
@@ -75,10 +75,15 @@ def leave_one_task_out() -> str:
 
 
 def measures() -> str:
-    """Every measure, mean over hubs of the mean over tasks."""
+    """Every measure, mean over hubs of the mean over tasks; regret in points."""
     results = pd.read_csv(RESULTS / "leave_one_task_out.csv")
     table = results.groupby(["method", "measure", "hub"])["value"].mean().unstack().mean(axis=1, skipna=False).unstack()
-    rows = [[name, *(number(table.loc[name, measure]) for measure in MEASURES)] for name in METHODS if name in table.index]
+    points = [100 if measure.startswith("regret") else 1 for measure in MEASURES]
+    rows = [
+        [name, *(number(scale * table.loc[name, measure], 3 if scale == 1 else 1)
+                 for scale, measure in zip(points, MEASURES, strict=True))]
+        for name in METHODS
+    ]  # fmt: skip
     return markdown(["method", *MEASURES], rows)
 
 

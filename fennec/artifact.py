@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from .recommender import Recommender
 
 FORMAT_VERSION = 1
-TENSORS = ("model_vectors_", "mapper_", "levels_", "task_spread_")
-NUMBERS = ("spread_", "level_variance_", "width_")
+TENSORS = ("model_vectors_", "mapper_", "levels_")
+NUMBERS = ("level_variance", "task_variance", "noise", "width")
 
 
 def save_recommender(recommender: Recommender, folder: str | Path, *, proxy: Proxy | None = None) -> None:
@@ -56,7 +56,7 @@ def save_recommender(recommender: Recommender, folder: str | Path, *, proxy: Pro
             key: getattr(matrix, key) for key in ("name", "protocol", "models", "tasks", "image_sets", "metrics")
         },
         "known_tasks": kernel.image_sets,
-        "numbers": {key: getattr(recommender, key) for key in NUMBERS},
+        "deviation": {key: getattr(recommender.deviation_, key) for key in NUMBERS},
         "proxy": {
             "name": proxy.name,
             "fingerprint": proxy.fingerprint,
@@ -69,6 +69,7 @@ def save_recommender(recommender: Recommender, folder: str | Path, *, proxy: Pro
         "descriptors": kernel.descriptors,
         "scales": kernel.scales,
         "components": recommender.factorizer_.components_,
+        "spreads": recommender.deviation_.spreads,
         "check_vector": proxy.check_vector(),
     }
     target = Path(folder)
@@ -140,6 +141,7 @@ def check_proxy(stored: dict[str, Any], check_vector: np.ndarray[Any, Any], prox
 
 
 def _rebuild(config: dict[str, Any], tensors: dict[str, Any]) -> Recommender:
+    from .deviation import Deviation
     from .factorize import ProbabilisticFactorizer
     from .index import ModelIndex
     from .kernel import TaskKernel
@@ -168,8 +170,8 @@ def _rebuild(config: dict[str, Any], tensors: dict[str, Any]) -> Recommender:
     recommender.factorizer_ = factorizer
     for key in TENSORS:
         setattr(recommender, key, tensors[key])
-    for key in NUMBERS:
-        setattr(recommender, key, float(config["numbers"][key]))
+    numbers = {key: float(config["deviation"][key]) for key in NUMBERS}
+    recommender.deviation_ = Deviation(**numbers, spreads=tensors["spreads"])
     recommender.index_ = ModelIndex(recommender.model_vectors_)
     return recommender
 

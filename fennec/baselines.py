@@ -79,26 +79,22 @@ def best_on_imagenet(split: Split) -> Floats:
 
 
 def similarity_weighted_history(split: Split) -> Floats:
-    """Oracle: history weighted by each task's true correlation with the held-out one.
+    """Oracle: history moved by what each known task truly has in common with the held-out one.
 
-    Weights are the positive parts of the Pearson correlations of the Gaussian scores, squared: what a
-    perfect proxy could reach by weighting whole tasks.
+    Static history plus the mean of the known tasks' residuals (Gaussian scores less static history),
+    weighted by the positive part of their Pearson correlation with the true residuals of the held-out task:
+    what a perfect proxy could reach by weighting whole tasks.
     """
-    history, target = _history(split), gaussian_scores(split.truth)
+    history, static = _history(split), static_history(split)
+    residuals, target = history - static[:, None], gaussian_scores(split.truth) - static
     weights = np.zeros(history.shape[1])
-    for column, scores in enumerate(history.T):
-        both = np.isfinite(scores) & np.isfinite(target)
-        if both.sum() > 2 and np.ptp(scores[both]) > 0:
-            weights[column] = max(np.corrcoef(scores[both], target[both])[0, 1], 0.0) ** ORACLE_POWER
+    for column, residual in enumerate(residuals.T):
+        both = np.isfinite(residual) & np.isfinite(target)
+        if both.sum() > 2 and np.ptp(residual[both]) > 0 and np.ptp(target[both]) > 0:
+            weights[column] = max(np.corrcoef(residual[both], target[both])[0, 1], 0.0)
     if not weights.any():
-        return static_history(split)
-    known = np.isfinite(history)
-    total = known @ weights
-    weighted = np.nan_to_num(history) @ weights
-    return np.where(total > 0, weighted / np.where(total > 0, total, 1.0), np.nan)
-
-
-ORACLE_POWER = 2
+        return static
+    return np.asarray(static + np.nan_to_num(residuals) @ weights / weights.sum())
 
 
 def _history(split: Split) -> Floats:

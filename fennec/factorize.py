@@ -86,7 +86,7 @@ class _MaskedFactorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             )
         mean = self.components_.mean(axis=1) if prior_mean is None else np.asarray(prior_mean)
         covariance = task_spread(self.components_) if prior_covariance is None else np.asarray(prior_covariance)
-        posterior, _ = condition(mean, covariance, vectors, column, noise=noise)
+        posterior, _, _ = condition(mean, covariance, vectors, column, noise=noise)
         return posterior
 
 
@@ -100,7 +100,7 @@ def task_spread(components: Floats) -> Floats:
 
 def condition(
     mean: Floats, covariance: Floats, design: Floats, observed: Floats, *, noise: float | Floats
-) -> tuple[Floats, Floats]:
+) -> tuple[Floats, Floats, float]:
     """Gaussian vector given noisy linear observations of it, NaN observations left out.
 
     Args:
@@ -111,16 +111,20 @@ def condition(
         noise: variance of the observations, one value or shape (n,).
 
     Returns:
-        Posterior mean (k,) and covariance (k, k).
+        Posterior mean (k,) and covariance (k, k), and the logarithm of the observations' density.
     """
     known = ~np.isnan(observed)
     if not known.any():
-        return mean, covariance
+        return mean, covariance, 0.0
     rows = design[known]
     variance = np.broadcast_to(noise, observed.shape)[known]
     cross = rows @ covariance  # (n_known, k)
-    gain = np.linalg.solve(cross @ rows.T + np.diag(variance), cross).T  # (k, n_known)
-    return mean + gain @ (observed[known] - rows @ mean), covariance - gain @ cross
+    total = cross @ rows.T + np.diag(variance)
+    error = observed[known] - rows @ mean
+    gain = np.linalg.solve(total, cross).T  # (k, n_known)
+    size = np.linalg.slogdet(total)[1] + known.sum() * np.log(2 * np.pi)
+    density = -0.5 * float(error @ np.linalg.solve(total, error) + size)
+    return mean + gain @ error, covariance - gain @ cross, density
 
 
 def row_patterns(known: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.intp]]]:

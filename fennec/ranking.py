@@ -58,7 +58,7 @@ class RankedModel:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ranking:
     """The models expected to do best on a task, best first.
 
@@ -162,6 +162,8 @@ class Ranking:
         buffer = StringIO()
         Console(file=buffer, width=160, color_system=None).print(self.to_table())
         return buffer.getvalue() + self.footer()
+
+    __repr__ = __str__
 
 
 _COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (

@@ -7,7 +7,7 @@ product. In: `TransferMatrix`, task embeddings. Out: `Prediction`, `Ranking`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -20,9 +20,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .catalog import Catalog, load_catalog
+from .deviation import Deviation, LeftOut
 from .embeddings import load_known_embeddings
 from .errors import InputError, NothingToRecommendError, UnknownModelError, did_you_mean
-from .factorize import ProbabilisticFactorizer, condition
+from .factorize import ProbabilisticFactorizer, task_spread
 from .index import ModelIndex, top_k
 from .kernel import TaskKernel
 from .matrix import TransferMatrix
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from .proxy import Proxy
 
 Floats = NDArray[np.float64]
-LEVEL = 0.8  # coverage of every interval
 
 
 def gaussian_scores(performance: ArrayLike) -> Floats:
@@ -56,6 +56,11 @@ def gaussian_scores(performance: ArrayLike) -> Floats:
     spread = quantiles.std()
     scores[known] = quantiles / spread if spread > 0 else 0.0
     return scores
+
+
+def _odds(performance: ArrayLike) -> Floats:
+    """Logits of results, those of 0 and 1 kept finite."""
+    return np.asarray(logit(np.clip(performance, 0.005, 0.995)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +91,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
     when nothing is alike. Model vectors are singular vectors of the completed matrix.
 
     How far task vectors lie from what their embedding says is measured by leaving every known task out
-    once; that spread is the prior for folding in results of the new task, and with a factor that makes
-    80 % of those left-out cells fall inside, the width of the intervals.
+    once (`Deviation`): the prior for folding in results of the new task, and the width of the intervals.
 
     Args:
         n_components: latent dimensions kept.
@@ -147,7 +151,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         self.factorizer_, self.model_vectors_, self.mapper_ = self._place(np.arange(matrix.n_tasks))
         self.index_ = ModelIndex(self.model_vectors_)
         self._fit_level()
-        self._fit_spread()
+        self.deviation_ = Deviation.fit(list(self._left_out()), _odds(matrix.performance))
         return self
 
     def _place(self, columns: NDArray[np.intp]) -> tuple[ProbabilisticFactorizer, Floats, Floats]:
@@ -161,10 +165,8 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         return factorizer, vectors, np.asarray(mapper, dtype=np.float64)
 
     def _fit_level(self) -> None:
-        """Location and scale of every known task on the logit scale: how hard it is, how far models spread."""
-        odds = logit(np.clip(self.matrix_.performance, 0.005, 0.995))
-        self.levels_ = np.nanmean(odds, axis=0)
-        self.spread_ = float(np.exp(np.mean(np.log(np.maximum(np.nanstd(odds, axis=0), 1e-3)))))
+        """Mean logit of every known task: how hard it is."""
+        self.levels_ = np.nanmean(_odds(self.matrix_.performance), axis=0)
 
     def _level(self, covariance: Floats, columns: NDArray[np.intp]) -> float:
         """Expected logit level of a task: mean of the known ones moved towards alike tasks."""
@@ -173,41 +175,21 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         alike = self.kernel_.between(image_sets) + max(self.specific, 1e-12) * np.eye(len(columns))
         return float(mean + covariance @ np.linalg.solve(alike, self.levels_[columns] - mean))
 
-    def _fit_spread(self) -> None:
-        """Leave every image set out once: how far truth lies from what the embedding says."""
-        matrix = self.matrix_
-        drift, level_errors, ratios = [], [], []
-        sets = np.array(matrix.image_sets)
-        held: list[tuple[NDArray[np.bool_], int, Floats, float]] = []
-        ridge = self.noise * matrix.n_tasks * np.eye(self.model_vectors_.shape[1])
-        gram = self.model_vectors_.T @ self.model_vectors_ + ridge
-        for image_set in dict.fromkeys(matrix.image_sets):
+    def _left_out(self) -> Iterator[LeftOut]:
+        """Every known task, expected without it and without the tasks on the same images."""
+        sets = np.array(self.matrix_.image_sets)
+        odds = _odds(self.matrix_.performance)
+        for image_set in dict.fromkeys(self.matrix_.image_sets):
             rest = np.flatnonzero(sets != image_set)
             if len(rest) < 2:
                 continue
-            _, vectors, mapper = self._place(rest)
+            factorizer, vectors, mapper = self._place(rest)
+            covariance = task_spread(factorizer.components_)
             own = self.kernel_.between([*sets[rest], image_set])[:-1, -1]
             expected = vectors @ (mapper @ np.concatenate([[1.0], own]))
             level = self._level(own, rest)
-            for column in np.flatnonzero(sets == image_set).tolist():
-                error = np.nan_to_num(self.scores_[:, column] - expected)
-                drift.append(np.linalg.solve(gram, self.model_vectors_.T @ error))
-                level_errors.append(self.levels_[column] - level)
-                held.append((np.isfinite(self.scores_[:, column]), column, expected, level))
-        size = self.model_vectors_.shape[1]
-        scatter = np.array(drift).reshape(-1, size)
-        self.task_spread_ = scatter.T @ scatter / max(len(scatter), 1) + 1e-6 * np.eye(size)
-        self.level_variance_ = float(np.mean(np.square(level_errors))) if level_errors else 1.0
-        deviation = np.sqrt(self._variance(self.level_variance_, self.task_spread_))
-        for known, column, expected, level in held:
-            odds = logit(np.clip(matrix.performance[known, column], 0.005, 0.995))
-            ratios.append(np.abs(odds - level - self.spread_ * expected[known]) / deviation[known])
-        self.width_ = float(np.quantile(np.concatenate(ratios), LEVEL)) if ratios else float(norm.ppf(0.9))
-
-    def _variance(self, level: float, spread: Floats) -> Floats:
-        """Variance of every model's logit performance, shape (n_models,)."""
-        own = np.einsum("mk,kl,ml->m", self.model_vectors_, spread, self.model_vectors_)
-        return np.asarray(level + self.spread_**2 * (own + self.noise))
+            for column in np.flatnonzero(sets == image_set):
+                yield LeftOut(vectors, covariance, expected, self.scores_[:, column], level, odds[:, column])
 
     def task_vector(self, embedding: TaskEmbedding | None) -> Floats:
         """Expected task vector, shape (n_components,); that of static history when the embedding is None.
@@ -232,20 +214,17 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
             InputError: the embedding comes from another proxy, or a known value is not a fraction.
             UnknownModelError: a known result is of a model that has no history here.
         """
-        vector = self.task_vector(embedding)
         columns = np.arange(self.matrix_.n_tasks)
         level = self._level(self.kernel_.to_new(self.matrix_.image_sets, embedding), columns)
-        mean = np.concatenate([[level], vector])
-        covariance = np.zeros((len(mean), len(mean)))
-        covariance[0, 0] = self.level_variance_
-        covariance[1:, 1:] = self.task_spread_
-        design = np.column_stack([np.ones(len(self.model_vectors_)), self.spread_ * self.model_vectors_])
-        if known:
-            observed = self._observed(known)
-            mean, covariance = condition(mean, covariance, design, observed, noise=self.spread_**2 * self.noise)
-        variance = np.einsum("mk,kl,ml->m", design, covariance, design) + self.spread_**2 * self.noise
-        odds, half = design @ mean, self.width_ * np.sqrt(variance)
-        return Prediction(mean[1:], self.model_vectors_ @ mean[1:], expit(odds), expit(odds - half), expit(odds + half))
+        vector, mean, deviation = self.deviation_.update(
+            self.model_vectors_,
+            task_spread(self.factorizer_.components_),
+            self.task_vector(embedding),
+            level,
+            self._observed(known or {}),
+        )
+        half = self.deviation_.width * deviation
+        return Prediction(vector, self.model_vectors_ @ vector, expit(mean), expit(mean - half), expit(mean + half))
 
     def _observed(self, known: Mapping[str, float]) -> Floats:
         observed = np.full(self.matrix_.n_models, np.nan)
@@ -257,7 +236,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
                 )
             if not 0.0 <= value <= 1.0:
                 raise InputError(f"result of '{model}' is {value}; expected a fraction in [0, 1]")
-            observed[position[model]] = logit(np.clip(value, 0.005, 0.995))
+            observed[position[model]] = _odds(np.float64(value))
         return observed
 
     def recommend(

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
@@ -156,16 +155,3 @@ def test_fda_score__published_code__parity(shared: Path) -> None:
             assert fda_score(features, labels) == pytest.approx(theirs, rel=1e-3)
             compared += 1
     assert compared > 3
-
-
-def test_result_file__leave_one_task_out__the_table_in_the_readme() -> None:
-    root = Path(__file__).parents[1]
-    results = pd.read_csv(root / "benchmark" / "results" / "leave_one_task_out.csv")
-    readme = (root / "README.md").read_text(encoding="utf-8")
-    table = summarise(results)
-    for hub, rows in table.groupby("hub"):
-        row = rows.set_index("method")["mean"]
-        assert f"| {hub} |" in readme
-        line = next(line for line in readme.splitlines() if line.startswith(f"| {hub} |"))
-        for method in ("static", "fennec-paper", "fennec", "oracle"):
-            assert f"{row[method]:.3f}" in line

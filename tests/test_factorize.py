@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fennec.errors import InputError
@@ -123,7 +124,7 @@ def test_probabilistic__complete__matches_the_joint_gaussian(seed: int, n_tasks:
     completed = factorizer.complete(matrix)
     for row, values in enumerate(matrix):
         static = 0.0 if np.isnan(values).all() else np.nanmean(values)
-        expected, _ = condition(np.full(n_tasks, static), covariance, np.eye(n_tasks), values, noise=0.3)
+        expected, _, _ = condition(np.full(n_tasks, static), covariance, np.eye(n_tasks), values, noise=0.3)
         np.testing.assert_allclose(completed[row], expected, atol=1e-8)
 
 
@@ -133,6 +134,9 @@ def test_probabilistic__wrong_covariance__input_error() -> None:
 
 
 def test_condition__scalar__by_hand() -> None:
-    mean, covariance = condition(np.array([1.0]), np.array([[4.0]]), np.array([[1.0]]), np.array([3.0]), noise=4.0)
+    mean, covariance, density = condition(
+        np.array([1.0]), np.array([[4.0]]), np.array([[1.0]]), np.array([3.0]), noise=4.0
+    )
     assert mean[0] == pytest.approx(2.0)
     assert covariance[0, 0] == pytest.approx(2.0)
+    assert density == pytest.approx(norm(1.0, np.sqrt(8.0)).logpdf(3.0))

@@ -10,7 +10,9 @@ import sys
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 import fennec
 
@@ -51,6 +53,17 @@ def test_files__none_large_outside_data() -> None:
         path = ROOT / name
         if name and path.is_file() and not name.startswith(("data/", "benchmark/results/")):
             assert path.stat().st_size < 200_000, name
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks__run_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_readme__tables__as_the_result_files_say() -> None:
+    subprocess.run([sys.executable, str(ROOT / "benchmark" / "tables.py"), "--check"], check=True)
 
 
 def test_wheel__installed_into_a_clean_folder__recommends(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_fit__tasks_or_models_in_another_order__same_scores() -> None:
     one = Recommender().fit(matrix, embeddings).predict(embedding)
     two = Recommender().fit(shuffled, embeddings).predict(embedding)
     np.testing.assert_allclose(one.scores[rows], two.scores, atol=1e-8)
-    np.testing.assert_allclose(one.low[rows], two.low, atol=1e-8)
+    np.testing.assert_allclose(one.low[rows], two.low, atol=1e-5)  # an optimum found to a tolerance
 
 
 def test_recommender__scikit_learn_rules__clone_and_parameters() -> None:
@@ -245,7 +245,7 @@ def test_save__interrupted_or_unwritable__nothing_half_written(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("safetensors.numpy.save_file", interrupt)
+    monkeypatch.setattr("safetensors.numpy.save", interrupt)
     with pytest.raises(KeyboardInterrupt):
         recommender.save(folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

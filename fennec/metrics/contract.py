@@ -1,0 +1,162 @@
+"""What every metric takes and returns: checked tensors in, one float out that says why it is NaN.
+
+A metric computes in double precision on the CPU, which is the reference, and in single precision on an
+accelerator. Its inputs are never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, ParamSpec
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fennec.errors import InputError
+
+
+class Score(float):
+    """A metric's value, higher is better; where it is NaN, `reason` says why.
+
+    Example:
+        >>> Score(float("nan"), "one class").reason
+        'one class'
+    """
+
+    reason: str
+
+    def __new__(cls, value: float, reason: str = "") -> Score:
+        """A float with a reason."""
+        score = super().__new__(cls, value)
+        score.reason = reason
+        return score
+
+
+class Undefined(Exception):
+    """Raised inside a metric where it is not defined; its text becomes `Score.reason`."""
+
+
+Inputs = ParamSpec("Inputs")
+
+
+def scored(function: Callable[Inputs, float | Tensor]) -> Callable[Inputs, Score]:
+    """Turn the value of a metric into a `Score`, and `Undefined` or a failed decomposition into NaN."""
+
+    @wraps(function)
+    def metric(*args: Inputs.args, **kwargs: Inputs.kwargs) -> Score:
+        try:
+            value = float(function(*args, **kwargs))
+        except Undefined as undefined:
+            return Score(float("nan"), str(undefined))
+        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+            return Score(float("nan"), f"a matrix decomposition failed ({str(error).splitlines()[0]})")
+        return Score(value, "" if np.isfinite(value) else f"the result is {value}")
+
+    return metric
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Features of one model on one labelled dataset.
+
+    Attributes:
+        x: features, shape (n_samples, n_features); may share memory with the caller's array.
+        y: labels 0 to n_classes - 1, every class present, shape (n_samples,).
+        counts: samples per class, shape (n_classes,), in the type of `x`.
+    """
+
+    x: Tensor
+    y: Tensor
+    counts: Tensor
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes that occur."""
+        return len(self.counts)
+
+    def with_features(self, x: Tensor) -> Batch:
+        """The same labels with other features."""
+        return Batch(x, self.y, self.counts)
+
+
+def prepare(features: Any, labels: Any, *, device: str | None = None, drop_constant: bool = False) -> Batch:
+    """Check features and labels and put them on a device.
+
+    Args:
+        features: array or tensor of finite numbers, shape (n_samples, n_features).
+        labels: shape (n_samples,); whole numbers, strings or booleans.
+        device: where to compute; the CPU when None.
+        drop_constant: leave out features that do not vary.
+
+    Raises:
+        InputError: empty, of the wrong shape, not finite, labels that are no classes, or no such device.
+        Undefined: a single class, or no feature varies.
+    """
+    x = matrix(features, "features", device=device)
+    names = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if names.shape != (len(x),):
+        raise InputError(f"labels have shape {names.shape}; expected ({len(x)},), one for each row of features")
+    if names.dtype.kind == "f" and not np.array_equal(names, np.round(names)):
+        raise InputError("labels are not whole numbers; a metric for regression takes targets")
+    if names.dtype == object:
+        names = names.astype(str)
+    _, codes = np.unique(names, return_inverse=True)
+    y = torch.as_tensor(codes, device=x.device)
+    counts = torch.bincount(y).to(x.dtype)
+    if len(counts) < 2:
+        raise Undefined("all samples are of one class")
+    spread = x.std(dim=0, correction=0)
+    varies = spread > tiny(x, 1e-8) * x.mean(dim=0).abs().clamp_min(1.0)
+    if not varies.any():
+        raise Undefined("no feature varies over the samples")
+    return Batch(x[:, varies] if drop_constant and not varies.all() else x, y, counts)
+
+
+def matrix(values: Any, name: str, *, n_rows: int | None = None, device: str | None = None) -> Tensor:
+    """A finite matrix on a device, double precision on the CPU, single elsewhere.
+
+    Args:
+        values: array or tensor, shape (n_rows, n_columns).
+        name: what messages call it.
+        n_rows: expected number of rows, any when None.
+        device: where to compute; the CPU when None.
+
+    Raises:
+        InputError: empty, of the wrong shape, not finite, or no such device.
+    """
+    place = find_device(device)
+    try:
+        table = torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values))
+        table = table.detach().to(place, torch.float64 if place.type == "cpu" else torch.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} are not numbers: {error}") from error
+    if table.ndim != 2 or 0 in table.shape:
+        raise InputError(f"{name} have shape {tuple(table.shape)}; expected (n_samples, n_columns), neither of them 0")
+    if n_rows is not None and len(table) != n_rows:
+        raise InputError(f"{name} have {len(table)} rows; expected {n_rows}, one for each row of features")
+    if not torch.isfinite(table).all():
+        bad = int((~torch.isfinite(table)).any(dim=1).sum())
+        raise InputError(f"{name} hold NaN or infinite values in {bad} of {len(table)} rows; leave those out")
+    return table
+
+
+def find_device(device: str | None) -> torch.device:
+    """A device by name, the CPU when None.
+
+    Raises:
+        InputError: there is none of this name here.
+    """
+    try:
+        place = torch.device(device or "cpu")
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device '{device}' cannot be used here ({str(error).splitlines()[0]}); try 'cpu'") from error
+    return place
+
+
+def tiny(x: Tensor, double: float) -> float:
+    """A tolerance meant for double precision, widened for single precision."""
+    return double if x.dtype == torch.float64 else max(double, 1e-6)
