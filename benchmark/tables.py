@@ -83,6 +83,7 @@ def measures() -> str:
         [name, *(number(scale * table.loc[name, measure], 3 if scale == 1 else 1)
                  for scale, measure in zip(points, MEASURES, strict=True))]
         for name in METHODS
+        if table.loc[name].notna().all()  # defined on every hub
     ]  # fmt: skip
     return markdown(["method", *MEASURES], rows)
 

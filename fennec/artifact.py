@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .recommender import Recommender
 
 FORMAT_VERSION = 1
-TENSORS = ("model_vectors_", "mapper_", "levels_")
+TENSORS = ("model_vectors_", "mapper_", "levels_", "task_covariance_")
 NUMBERS = ("level_variance", "task_variance", "noise", "width")
 
 

@@ -63,6 +63,12 @@ def _odds(performance: ArrayLike) -> Floats:
     return np.asarray(logit(np.clip(performance, 0.005, 0.995)))
 
 
+def _task_covariance(vectors: Floats, components: Floats, scores: Floats) -> Floats:
+    """Covariance of the task vectors that fit the known scores best, whatever the noise they were smoothed with."""
+    filled = np.where(np.isfinite(scores), scores, vectors @ components)
+    return task_spread(np.asarray(np.linalg.lstsq(vectors, filled, rcond=None)[0]))
+
+
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """What the recommender expects of every model on one task.
@@ -149,6 +155,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         )
         self.scores_ = np.column_stack([gaussian_scores(column) for column in matrix.performance.T])
         self.factorizer_, self.model_vectors_, self.mapper_ = self._place(np.arange(matrix.n_tasks))
+        self.task_covariance_ = _task_covariance(self.model_vectors_, self.factorizer_.components_, self.scores_)
         self.index_ = ModelIndex(self.model_vectors_)
         self._fit_level()
         self.deviation_ = Deviation.fit(list(self._left_out()), _odds(matrix.performance))
@@ -184,7 +191,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
             if len(rest) < 2:
                 continue
             factorizer, vectors, mapper = self._place(rest)
-            covariance = task_spread(factorizer.components_)
+            covariance = _task_covariance(vectors, factorizer.components_, self.scores_[:, rest])
             own = self.kernel_.between([*sets[rest], image_set])[:-1, -1]
             expected = vectors @ (mapper @ np.concatenate([[1.0], own]))
             level = self._level(own, rest)
@@ -218,7 +225,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         level = self._level(self.kernel_.to_new(self.matrix_.image_sets, embedding), columns)
         vector, mean, deviation = self.deviation_.update(
             self.model_vectors_,
-            task_spread(self.factorizer_.components_),
+            self.task_covariance_,
             self.task_vector(embedding),
             level,
             self._observed(known or {}),
