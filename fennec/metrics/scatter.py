@@ -24,28 +24,29 @@ def class_variances(batch: Batch, means: Tensor) -> Tensor:
     return class_means(batch.with_features((batch.x - means[batch.y]) ** 2))
 
 
-def principal_components(x: Tensor, n_components: int) -> Tensor:
+def principal_components(x: Tensor, n_components: int, *, exact: bool = True) -> Tensor:
     """Scores of the leading principal components, largest first, shape (n_samples, n_kept).
 
-    Exact: eigenvectors of the smaller of the two Gram matrices. Kept are as many as asked for, as many as
-    there are samples or features, and none that is zero up to rounding, but always one.
+    As many as asked for, as there are samples, or as there are features, whichever is least; components
+    without variance are zero.
 
     Args:
         x: shape (n_samples, n_features).
         n_components: how many at most.
+        exact: eigenvectors of the smaller Gram matrix; otherwise the rough randomised decomposition that the
+            released code of several methods takes (one power iteration, seed 1919), on the CPU.
     """
+    kept = min(n_components, *x.shape)
+    if not exact:
+        from sklearn.decomposition import PCA
+
+        reducer = PCA(kept, svd_solver="randomized", iterated_power=1, random_state=1919)
+        return torch.as_tensor(reducer.fit_transform(x.cpu().numpy()), dtype=x.dtype, device=x.device)
     centred = x - x.mean(dim=0)
-    n, d = centred.shape
-    kept = min(n_components, n, d)
-    if d <= n:
-        values, vectors = torch.linalg.eigh(centred.T @ centred)
-        scores = centred @ vectors[:, -kept:].flip(1)
-    else:
-        values, vectors = torch.linalg.eigh(centred @ centred.T)
-        scores = vectors[:, -kept:].flip(1) * values[-kept:].flip(0).clamp_min(0.0).sqrt()
-    floor = values[-1] * max(n, d) * torch.finfo(x.dtype).eps
-    nonzero = max(int((values[-kept:] > floor).sum()), 1)
-    return torch.as_tensor(scores[:, :nonzero])
+    if x.shape[0] >= x.shape[1]:
+        return centred @ torch.linalg.eigh(centred.T @ centred)[1][:, -kept:].flip(1)
+    values, vectors = torch.linalg.eigh(centred @ centred.T)
+    return torch.as_tensor(vectors[:, -kept:].flip(1) * values[-kept:].flip(0).clamp_min(0.0).sqrt())
 
 
 def gram_basis(x: Tensor) -> tuple[Tensor, Tensor]:
