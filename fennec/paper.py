@@ -2,64 +2,21 @@
 
 Bai et al. 2024, arXiv:2403.06382: factorise a historical matrix with NMF, predict the latent vector of a
 new task from proxy features with a random forest, predict a second score from meta data with a linear
-regression, and average both. The matrix is filled with FDA scores where features of the models exist,
-else with accuracies.
+regression, and average both. The published matrix holds FDA scores (`fennec.metrics.fda`); no hub comes with
+features of its models, so here it holds accuracies.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from .baselines import Split
 from .catalog import Catalog
-from .errors import InputError
 from .factorize import MaskedNMF
 from .task import TaskEmbedding
 
 Floats = NDArray[np.float64]
-
-
-def fda_score(features: ArrayLike, labels: ArrayLike, *, n_components: int = 32) -> float:
-    """Mean posterior of the true class under linear discriminant analysis: what fills the published matrix.
-
-    Args:
-        features: of one model on one task, shape (n_samples, n_features).
-        labels: shape (n_samples,).
-        n_components: PCA dimensions first; all when there are fewer.
-
-    Returns:
-        A probability in (0, 1], higher is better; NaN with a single class.
-
-    Raises:
-        InputError: shapes do not agree.
-
-    Source:
-        Bai et al. 2024, released code: PCA to 32, then the first pass of SFDA without shrinkage, scored on
-        the same points. A singular within-class covariance gets a ridge of 1e-6 of its mean variance.
-    """
-    from sklearn.decomposition import PCA
-
-    rows, names = np.asarray(features, dtype=np.float64), np.asarray(labels)
-    if rows.ndim != 2 or names.shape != (len(rows),):
-        raise InputError(f"features {rows.shape} and labels {names.shape} do not agree")
-    classes, y = np.unique(names, return_inverse=True)
-    if len(classes) < 2:
-        return float("nan")
-    if n_components < min(rows.shape):
-        reducer = PCA(n_components, svd_solver="randomized", iterated_power=1, random_state=1919)
-        rows = reducer.fit_transform(rows)
-    counts = np.bincount(y)
-    means = np.stack([rows[y == label].mean(axis=0) for label in range(len(classes))])
-    centred = rows - means[y]
-    within = centred.T @ centred / len(rows)
-    if np.linalg.matrix_rank(within) < len(within):
-        within += 1e-6 * np.trace(within) / len(within) * np.eye(len(within))
-    directions = np.linalg.solve(within, means.T)  # (n_components, n_classes)
-    logits = rows @ directions - 0.5 * np.einsum("cd,dc->c", means, directions) + np.log(counts / len(rows))
-    logits -= logits.max(axis=1, keepdims=True)
-    posterior = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return float(posterior[np.arange(len(rows)), y].mean())
 
 
 def published_fennec(split: Split, *, n_components: int = 5, weight: float = 0.5) -> Floats:

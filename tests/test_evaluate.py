@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from fennec import evaluate
 from fennec.baselines import BASELINES, best_on_imagenet, static_history
@@ -14,7 +12,7 @@ from fennec.errors import InputError
 from fennec.evaluate import METHODS, choose, leave_one_task_out, splits, summarise
 from fennec.hubs import load_matrix
 from fennec.matrix import TransferMatrix
-from fennec.paper import fda_score, published_fennec
+from fennec.paper import published_fennec
 from fennec.task import TaskEmbedding
 
 from .conftest import planted
@@ -124,34 +122,3 @@ def test_published_fennec__planted__better_than_chance(hub: tuple[TransferMatrix
 
 def _embedding(name: str) -> TaskEmbedding:
     return TaskEmbedding.from_features(np.eye(4), name=name, proxy="x", fingerprint="x")
-
-
-def test_fda_score__against_scikit_learn() -> None:
-    generator = np.random.default_rng(0)
-    labels = np.repeat(np.arange(4), 30)
-    rows = generator.standard_normal((120, 10)) + 2 * generator.standard_normal((4, 10))[labels]
-    reference = LinearDiscriminantAnalysis(solver="lsqr").fit(rows, labels)
-    expected = reference.predict_proba(rows)[np.arange(120), labels].mean()
-    assert fda_score(rows, labels) == pytest.approx(expected, rel=1e-6)
-    assert np.isnan(fda_score(rows, np.zeros(120)))
-    assert 0 < fda_score(rows[:, :1].repeat(3, axis=1), labels) < 1
-    with pytest.raises(InputError, match="do not agree"):
-        fda_score(rows, labels[:5])
-
-
-@pytest.mark.shared
-def test_fda_score__published_code__parity(shared: Path) -> None:
-    import json
-    import runpy
-
-    make = runpy.run_path(str(shared / "parity" / "make_features.py"))
-    cases = json.loads((shared / "parity" / "expected.json").read_text())["cases"]
-    compared = 0
-    for case in cases.values():
-        theirs = case["scores"].get("fda_pca32_noshrink")
-        if isinstance(theirs, float):
-            data = make["build"](case["spec"])
-            features, labels = (data["X"], data["y"]) if isinstance(data, dict) else data[:2]
-            assert fda_score(features, labels) == pytest.approx(theirs, rel=1e-3)
-            compared += 1
-    assert compared > 3

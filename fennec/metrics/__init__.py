@@ -1,1 +1,132 @@
-"""Forward-pass metrics."""
+"""Forward-pass metrics: how well features of a model, never fine-tuned, suit a labelled dataset.
+
+Every metric is a pure function that returns a `Score`, a float that says why it is NaN; higher is better.
+`METRICS` is the registry: a new metric is one file and one line here, and the contract tests run on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fennec.errors import InputError, did_you_mean
+
+from .contract import Score
+from .disco import disco, disco_detection, disco_regression
+from .emms import emms
+from .ens_sfda import ens_sfda
+from .etran import energy, etran
+from .fda import fda
+from .gbc import gbc
+from .h_score import h_score, regularised_h_score
+from .knn import knn
+from .lead import lead
+from .leep import leep
+from .linear_probe import linear_probe
+from .logme import logme, logme_regression
+from .ncc import ncc
+from .nce import nce
+from .ncti import ncti
+from .nleep import nleep
+from .parc import parc
+from .ped import ped
+from .sfda import sfda
+from .transrate import transrate
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One entry of the registry.
+
+    Attributes:
+        function: the metric.
+        takes: its first argument: features of one model, source-head probabilities of one model, or the
+            features of a whole set of models, scored together.
+        target: its second argument: classes, or real targets.
+    """
+
+    function: Callable[..., Any]
+    takes: Literal["features", "probs", "set"] = "features"
+    target: Literal["labels", "targets"] = "labels"
+
+
+METRICS: dict[str, Metric] = {
+    "disco": Metric(disco),
+    "disco_regression": Metric(disco_regression, target="targets"),
+    "emms": Metric(emms),
+    "ens_sfda": Metric(ens_sfda, takes="set"),
+    "etran": Metric(etran, takes="set"),
+    "fda": Metric(fda),
+    "gbc": Metric(gbc),
+    "h_score": Metric(h_score),
+    "knn": Metric(knn),
+    "lead": Metric(lead),
+    "leep": Metric(leep, takes="probs"),
+    "linear_probe": Metric(linear_probe),
+    "logme": Metric(logme),
+    "logme_regression": Metric(logme_regression, target="targets"),
+    "ncc": Metric(ncc),
+    "nce": Metric(nce, takes="probs"),
+    "ncti": Metric(ncti, takes="set"),
+    "nleep": Metric(nleep),
+    "parc": Metric(parc),
+    "regularised_h_score": Metric(regularised_h_score),
+    "sfda": Metric(sfda),
+    "transrate": Metric(transrate),
+}
+
+
+def find_metric(name: str) -> Metric:
+    """An entry of the registry; `ped(NAME)` composes PED with a metric of features.
+
+    Raises:
+        InputError: no metric has this name; the nearest are offered.
+
+    Example:
+        >>> find_metric("ped(logme)").takes
+        'features'
+    """
+    if name.startswith("ped(") and name.endswith(")"):
+        inner = find_metric(name[4:-1])
+        if inner.takes != "features" or inner.target != "labels":
+            raise InputError(f"'{name}': PED composes with metrics of features and labels, such as ped(sfda)")
+        return Metric(ped(inner.function))
+    if name not in METRICS:
+        raise InputError(
+            f"unknown metric '{name}'{did_you_mean(name, METRICS)} (there are {', '.join(METRICS)}, and ped(METRIC))"
+        )
+    return METRICS[name]
+
+
+__all__ = [
+    "METRICS",
+    "Metric",
+    "Score",
+    "disco",
+    "disco_detection",
+    "disco_regression",
+    "emms",
+    "energy",
+    "ens_sfda",
+    "etran",
+    "fda",
+    "find_metric",
+    "gbc",
+    "h_score",
+    "knn",
+    "lead",
+    "leep",
+    "linear_probe",
+    "logme",
+    "logme_regression",
+    "ncc",
+    "nce",
+    "ncti",
+    "nleep",
+    "parc",
+    "ped",
+    "regularised_h_score",
+    "sfda",
+    "transrate",
+]

@@ -114,7 +114,7 @@ def disco_detection(features: Sequence[Any], labels: Any, boxes: Any, *, device:
 
 def min_max(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Columns scaled to [0, 1] over the models, NaN left out; a constant column becomes 0."""
-    low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+    low, high = np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
     return np.asarray((values - low) / np.where(high > low, high - low, 1.0))
 
 

@@ -34,7 +34,7 @@ def leep(probs: Any, labels: Any, *, device: str | None = None) -> Tensor:
     Source:
         Equations 1-3. A source class without mass predicts nothing.
     """
-    return expected_prediction(prepare(check_probs(probs), labels, device=device)).log().mean()
+    return expected_prediction(prepare_probs(probs, labels, device=device)).log().mean()
 
 
 def expected_prediction(batch: Batch) -> Tensor:
@@ -49,12 +49,15 @@ def expected_prediction(batch: Batch) -> Tensor:
     return (batch.x * conditional[batch.y]).sum(dim=1)
 
 
-def check_probs(probs: Any) -> Any:
-    """Raise InputError unless every row is a probability distribution, to 1 %."""
-    rows = torch.as_tensor(probs)
-    if rows.ndim == 2 and len(rows):
-        sums = rows.double().sum(dim=1)
-        if bool((rows < 0).any()) or bool(((sums - 1).abs() > 0.01).any()):
-            worst = float(sums[(sums - 1).abs().argmax()])
-            raise InputError(f"probs hold rows that are no probabilities (one sums to {worst:.3g}); apply softmax")
-    return probs
+def prepare_probs(probs: Any, labels: Any, *, device: str | None = None) -> Batch:
+    """Check source-head probabilities and labels and put them on a device, as `prepare` does.
+
+    Raises:
+        InputError: also where a row does not sum to 1, to 1 %.
+    """
+    batch = prepare(probs, labels, device=device)
+    sums = batch.x.sum(dim=1)
+    if bool((batch.x < 0).any()) or bool(((sums - 1).abs() > 0.01).any()):
+        worst = float(sums[(sums - 1).abs().argmax()])
+        raise InputError(f"probs hold rows that are no probabilities (one sums to {worst:.3g}); apply softmax")
+    return batch

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .contract import prepare, scored
-from .leep import check_probs
+from .contract import scored
+from .leep import prepare_probs
 
 
 @scored
@@ -34,7 +34,7 @@ def nce(probs: Any, labels: Any, *, device: str | None = None) -> Tensor:
     Source:
         Section 4, with 0 ln 0 = 0 and no smoothing.
     """
-    batch = prepare(check_probs(probs), labels, device=device)
+    batch = prepare_probs(probs, labels, device=device)
     source = batch.x.argmax(dim=1)
     cells = torch.bincount(source * batch.n_classes + batch.y, minlength=batch.x.shape[1] * batch.n_classes)
     joint = cells.reshape(-1, batch.n_classes).to(batch.x.dtype) / len(source)

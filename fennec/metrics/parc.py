@@ -68,7 +68,8 @@ def parc(
         raise Undefined("a sample has no correlation with others: its standardised features are all equal")
     rows = rows / norms
     first, second = torch.triu_indices(len(rows), len(rows), offset=1, device=x.device)
-    ranks = _mean_ranks(1 - (rows @ rows.T)[first, second])
+    alike = (rows @ rows.T)[first, second].round(decimals=12 if x.dtype == torch.float64 else 6)
+    ranks = _mean_ranks(1 - alike)  # rounded, so that equal pairs tie whatever the order of the sums
     if compat == "parc":
         one_hot = np.eye(batch.n_classes)[y.cpu().numpy()]
         unlike = _mean_ranks(torch.as_tensor(1 - np.corrcoef(one_hot)).to(x)[first, second])
