@@ -13,7 +13,9 @@ __version__ = "0.1.0.dev0"
 
 _HOME = {
     "Catalog": "catalog",
+    "Encoder": "encoders",
     "Explanation": "ranking",
+    "FeatureSet": "features",
     "FennecError": "errors",
     "ModelRecord": "catalog",
     "Prediction": "recommender",
@@ -23,6 +25,7 @@ _HOME = {
     "TaskEmbedding": "task",
     "TransferMatrix": "matrix",
     "embed_task": "task",
+    "extract_features": "features",
     "load_catalog": "catalog",
     "load_hubs": "hubs",
     "load_known_embeddings": "embeddings",
@@ -30,11 +33,15 @@ _HOME = {
     "load_tasks": "hubs",
     "open_dataset": "datasets",
     "read_results": "matrix",
+    "rerank": "scoring",
+    "score_models": "scoring",
 }
 
 __all__ = [
     "Catalog",
+    "Encoder",
     "Explanation",
+    "FeatureSet",
     "FennecError",
     "ModelRecord",
     "Prediction",
@@ -45,6 +52,7 @@ __all__ = [
     "TransferMatrix",
     "__version__",
     "embed_task",
+    "extract_features",
     "load_catalog",
     "load_hubs",
     "load_known_embeddings",
@@ -52,6 +60,8 @@ __all__ = [
     "load_tasks",
     "open_dataset",
     "read_results",
+    "rerank",
+    "score_models",
 ]
 
 

@@ -6,23 +6,22 @@ recommend, 130 interrupted.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import __version__
 from .errors import FennecError, InputError, NothingToRecommendError
+from .report import print_frame, print_json, print_ranking
 from .settings import is_debug
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from .proxy import Proxy
+    from .ranking import Ranking
     from .recommender import Recommender
     from .task import TaskEmbedding
 
@@ -61,6 +60,14 @@ SplitOption = Annotated[str | None, typer.Option("--split", help="Part of the da
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of the draw of images.")]
 SpaceOption = Annotated[Path | None, typer.Option("--space", help="Folder made by 'fennec fit' instead of a hub.")]
 
+MetricOption = Annotated[
+    str, typer.Option("--metric", help="Metrics by commas, such as lead,sfda or 'ped(logme)'; auto takes three.")
+]
+WeightsOption = Annotated[
+    list[str] | None, typer.Option("--weights", help="MODEL=FILE, local weights instead of a download.")
+]
+DeviceOption = Annotated[str | None, typer.Option("--device", help="cpu, cuda, ...; a GPU where there is one.")]
+
 
 @app.callback(invoke_without_command=True)
 def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
@@ -80,6 +87,12 @@ def recommend(
     proxy: ProxyOption = "fennec-mini",
     where: WhereOption = None,
     known: Annotated[Path | None, typer.Option("--known", help="CSV (model,value) of results on this dataset.")] = None,
+    rerank: Annotated[
+        int, typer.Option("--rerank", help="Score so many of the best by forward passes, and merge.", min=0)
+    ] = 0,
+    metric: MetricOption = "auto",
+    weights: WeightsOption = None,
+    device: DeviceOption = None,
     space: SpaceOption = None,
     split: SplitOption = None,
     max_images: ImagesOption = 500,
@@ -94,19 +107,42 @@ def recommend(
     recommender, task, seconds = _prepare(dataset, hub, protocol, proxy, space, split, max_images, seed)
     results = _known_results(known)
     start = time.perf_counter()
-    ranking = recommender.recommend(task, n=n, where=where, known=results)
+    ranking = recommender.recommend(task, n=max(n, rerank), where=where, known=results)
     ranking = replace(ranking, seconds={**seconds, "ranking": time.perf_counter() - start})
-    if quiet:
-        typer.echo("\n".join(ranking.ids))
-    elif as_json:
-        _print_json({**ranking.to_dict(), "n_images": task.n_images, "skipped": task.skipped})
-    elif as_csv:
-        typer.echo(ranking.to_frame().to_csv(index=False), nl=False)
-    else:
-        _print_table(ranking.to_table())
-        typer.echo(ranking.footer())
+    if rerank:
+        from .scoring import rerank as merge
+
+        best = [model.id for model in ranking.models[:rerank]]
+        ranking = merge(ranking, _score(dataset, best, metric, weights, device, split, max_images, seed))
+    ranking = replace(ranking, models=ranking.models[:n])
+    print_ranking(ranking, as_json, as_csv, quiet, {"n_images": task.n_images, "skipped": task.skipped})
     for item, reason in task.skipped[:5]:
         typer.echo(f"skipped {item.encode('utf-8', 'backslashreplace').decode()}: {reason}", err=True)
+
+
+@app.command(epilog="Examples:  fennec score photos/ --models timm:resnet18.a1_in1k,timm:vit_tiny_patch16_224  |  "
+             "fennec score photos/ --models timm:resnet18.a1_in1k --weights timm:resnet18.a1_in1k=r18.pth "
+             "--metric 'sfda,ped(logme)'")  # fmt: skip
+def score(
+    dataset: DatasetArgument,
+    models: Annotated[str, typer.Option("--models", help="Ids of timm, torchvision or open_clip models, by commas.")],
+    metric: MetricOption = "auto",
+    weights: WeightsOption = None,
+    device: DeviceOption = None,
+    n: Annotated[int | None, typer.Option("-n", help="Models to list; all by default.", min=1)] = None,
+    split: SplitOption = None,
+    max_images: ImagesOption = 500,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Score models by forward passes over the images, without fine-tuning."""
+    from dataclasses import replace
+
+    names = [name.strip() for name in models.split(",") if name.strip()]
+    ranking = _score(dataset, names, metric, weights, device, split, max_images, seed)
+    print_ranking(replace(ranking, models=ranking.models[:n]), as_json, as_csv, quiet, {})
 
 
 @app.command(epilog="Example:  fennec explain photos/ hf:microsoft/resnet-50")
@@ -128,7 +164,7 @@ def explain(
     name = load_catalog().find(model) if space is None else model
     recommender, task, _ = _prepare(dataset, hub, protocol, proxy, space, split, max_images, seed)
     explanation = recommender.explain(task, name)
-    _print_json(explanation.to_dict()) if as_json else typer.echo(str(explanation))
+    print_json(explanation.to_dict()) if as_json else typer.echo(str(explanation))
 
 
 @app.command(epilog="Examples:  fennec models --where \"family == 'convnext'\"  |  fennec models --hub hf180 -q")
@@ -150,7 +186,7 @@ def models(
         ids = tuple(model for model in ids if model in members)
     if not ids:
         raise NothingToRecommendError("no model satisfies the condition; loosen it")
-    _print_frame(catalog.frame.loc[list(ids)].drop(columns="names").reset_index(), as_json, as_csv, quiet)
+    print_frame(catalog.frame.loc[list(ids)].drop(columns="names").reset_index(), as_json, as_csv, quiet)
 
 
 @app.command(epilog="Example:  fennec tasks --hub clip121")
@@ -166,7 +202,7 @@ def tasks(
     frame = load_tasks()
     if hub is not None:
         frame = frame.loc[list(load_matrix(hub).tasks)]
-    _print_frame(frame.reset_index(), as_json, as_csv, quiet)
+    print_frame(frame.reset_index(), as_json, as_csv, quiet)
 
 
 @app.command(epilog="Example:  fennec hubs --json")
@@ -181,7 +217,7 @@ def hubs(as_json: JsonOption = False, as_csv: CsvOption = False, quiet: QuietOpt
         matrix = load_matrix(name)
         rows.append((name, hub.title, hub.protocol, matrix.n_models, matrix.n_tasks, round(matrix.density, 3)))
     columns = ["hub", "title", "protocol", "models", "tasks", "known"]
-    _print_frame(pd.DataFrame(rows, columns=columns), as_json, as_csv, quiet)
+    print_frame(pd.DataFrame(rows, columns=columns), as_json, as_csv, quiet)
 
 
 @app.command(epilog="Examples:  fennec embed photos/ -o photos.safetensors  |  "
@@ -249,7 +285,7 @@ def fit(
         )
     encoder = Proxy.load(proxy)
     embeddings = dict(load_known_embeddings(encoder.name))
-    for task, source in _pairs(images or []).items():
+    for task, source in _pairs(images or [], "--images expects TASK=DATASET").items():
         if task not in matrix.tasks:
             raise InputError(f"--images names task '{task}', which has no results; there are {', '.join(matrix.tasks)}")
         image_set = matrix.image_sets[matrix.tasks.index(task)]
@@ -278,7 +314,7 @@ def evaluate(
     results = leave_one_task_out(matrices, load_known_embeddings(proxy), methods=method or tuple(METHODS), report=_say)
     if output is not None:
         results.to_csv(output, index=False)
-    _print_frame(summarise(results).round(4), as_json, as_csv, quiet=False)
+    print_frame(summarise(results).round(4), as_json, as_csv, quiet=False)
 
 
 def main() -> None:
@@ -335,6 +371,32 @@ def _prepare(
     return recommender, task, {"proxy": loaded - start, "space": fitted - loaded, "embedding": task.seconds}
 
 
+def _score(
+    dataset: str,
+    models: list[str],
+    metric: str,
+    weights: list[str] | None,
+    device: str | None,
+    split: str | None,
+    max_images: int,
+    seed: int,
+) -> Ranking:
+    """Models ranked by forward passes."""
+    from .datasets import open_dataset
+    from .scoring import AUTO, score_models
+
+    return score_models(
+        open_dataset(dataset, split=split),
+        models,
+        metrics=AUTO if metric == "auto" else [name.strip() for name in metric.split(",") if name.strip()],
+        weights=_pairs(weights or [], "--weights expects MODEL=FILE"),
+        device=device,
+        max_images=max_images,
+        random_state=seed,
+        progress=True,
+    )
+
+
 def _known_results(path: Path | None) -> dict[str, float] | None:
     """Results on the new task, by canonical id."""
     from .catalog import load_catalog
@@ -347,48 +409,16 @@ def _known_results(path: Path | None) -> dict[str, float] | None:
     return {catalog.find(model): float(value) for model, value in zip(table["model"], table["value"], strict=True)}
 
 
-def _pairs(texts: list[str]) -> Mapping[str, str]:
-    pairs = dict(text.partition("=")[::2] for text in texts)
-    for task, source in pairs.items():
-        if not task or not source:
-            raise InputError(f"--images expects TASK=DATASET, got '{task}'")
-    return pairs
+def _pairs(texts: list[str], expected: str) -> Mapping[str, str]:
+    """`NAME=VALUE` options as a dictionary."""
+    for text in texts:
+        if not all(text.partition("=")):
+            raise InputError(f"{expected}, got '{text}'")
+    return dict(text.partition("=")[::2] for text in texts)
 
 
 def _say(message: str) -> None:
     typer.echo(message, err=True)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
-
-
-def _print_table(table: Any) -> None:
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=160)  # a file or a pipe has no width: keep ids in one piece
-    console.print(table)
-
-
-def _print_frame(frame: pd.DataFrame, as_json: bool, as_csv: bool, quiet: bool) -> None:
-    """A data frame the way that was asked for; its first column is the id."""
-    if quiet:
-        typer.echo("\n".join(frame.iloc[:, 0].astype(str)))
-    elif as_json:
-        typer.echo(frame.to_json(orient="records", indent=1))
-    elif as_csv:
-        typer.echo(frame.to_csv(index=False), nl=False)
-    else:
-        from rich.table import Table
-
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in frame:
-            table.add_column(str(column), overflow="fold")
-        for row in frame.itertuples(index=False):
-            table.add_row(*("-" if value != value or value == "" else str(value) for value in row))
-        _print_table(table)
 
 
 if __name__ == "__main__":

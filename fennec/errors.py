@@ -38,6 +38,10 @@ class OfflineError(FennecError):
     """Weights or data must be downloaded and the hub cannot be reached."""
 
 
+class UnsupportedModelError(FennecError):
+    """A model is known, but Fennec cannot run it."""
+
+
 class MissingExtraError(FennecError, ImportError):
     """An optional dependency is not installed."""
 

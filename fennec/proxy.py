@@ -55,7 +55,7 @@ class Proxy:
         self.transform = transform
         self.input_size = input_size
         self.preprocessing = preprocessing
-        self.fingerprint = _fingerprint(model, preprocessing)
+        self.fingerprint = fingerprint(model, preprocessing)
 
     @classmethod
     def load(cls, spec: str = BUNDLED, *, device: str | None = None, weights: str | Path | None = None) -> Proxy:
@@ -193,7 +193,7 @@ def _load_timm(spec: str, device: str | None, weights: str | Path | None) -> Pro
         known = timm.list_models(f"{architecture}.*", pretrained=True)
         if "." in name and name not in known:
             raise InputError(f"no weights '{name}' in timm{did_you_mean(name, known)}")
-        model = _download(lambda: timm.create_model(name, pretrained=True, num_classes=0), spec)
+        model = download(lambda: timm.create_model(name, pretrained=True, num_classes=0), spec)
     else:
         model = timm.create_model(architecture, num_classes=0)
         try:
@@ -232,7 +232,7 @@ def _load_open_clip(spec: str, device: str | None) -> Proxy:
                 "timm:NAME, or a folder with open_clip_config.json)"
             )
         arguments = {"model_name": architecture, "pretrained": tag}
-    clip, _, transform = _download(lambda: open_clip.create_model_and_transforms(**arguments, precision="fp32"), spec)
+    clip, _, transform = download(lambda: open_clip.create_model_and_transforms(**arguments, precision="fp32"), spec)
     config = open_clip.get_model_preprocess_cfg(clip)
     size = config["size"]
     return Proxy(
@@ -245,8 +245,20 @@ def _load_open_clip(spec: str, device: str | None) -> Proxy:
     )
 
 
-def _download(build: Callable[[], Any], spec: str) -> Any:
-    """Build a model whose weights may have to be fetched."""
+def download(
+    build: Callable[[], Any], spec: str, advice: str = f"use --proxy {BUNDLED}, which needs no download"
+) -> Any:
+    """Build a model whose weights may have to be fetched.
+
+    Args:
+        build: makes the model.
+        spec: what messages call it.
+        advice: what to do instead where there is no network.
+
+    Raises:
+        ArtifactError: the weights are damaged or do not fit.
+        OfflineError: the hub cannot be reached.
+    """
     from safetensors import SafetensorError
 
     try:
@@ -258,12 +270,11 @@ def _download(build: Callable[[], Any], spec: str) -> Any:
         if "size mismatch" in str(error) or "Missing key" in str(error):
             raise ArtifactError(f"weights of '{spec}' do not fit their configuration: {first}") from error
         raise OfflineError(
-            f"cannot download '{spec}' ({first}); use --proxy {BUNDLED}, which needs no download, or fetch the "
-            "weights where there is a network"
+            f"cannot download '{spec}' ({first}); {advice}, or fetch the weights where there is a network"
         ) from error
 
 
-def _fingerprint(model: torch.nn.Module, preprocessing: dict[str, Any]) -> str:
+def fingerprint(model: torch.nn.Module, preprocessing: dict[str, Any]) -> str:
     """Hash of weights and preprocessing, 32 hexadecimal digits."""
     digest = hashlib.sha256(json.dumps(preprocessing, sort_keys=True, default=list).encode())
     for name, tensor in sorted(model.state_dict().items()):

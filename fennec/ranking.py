@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,20 +24,23 @@ class RankedModel:
         rank: position, 1 is best.
         id: canonical id.
         score: predicted score, unitless, higher is better.
-        performance: expected result, a fraction.
+        method: `warm` (the model has history), `measured` (its result on this task was given), `scored` (by a
+            forward pass), or `failed` (it could not be run).
+        performance: expected result, a fraction; None where only forward passes were made.
         low: lower end of its 80 % interval.
         high: upper end.
-        method: `warm` (the model has history) or `measured` (its result on this task was given).
+        scores: metrics of a forward pass, by name.
         record: facts of the model, None when the catalog does not know it.
     """
 
     rank: int
     id: str
     score: float
-    performance: float
-    low: float
-    high: float
     method: str
+    performance: float | None = None
+    low: float | None = None
+    high: float | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
     record: ModelRecord | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -46,11 +49,12 @@ class RankedModel:
         return {
             "rank": self.rank,
             "model": self.id,
-            "score": self.score,
+            "score": _plain(self.score),
             "performance": self.performance,
             "low": self.low,
             "high": self.high,
             "method": self.method,
+            **{name: _plain(value) for name, value in self.scores.items()},
             "params": record.params if record else None,
             "gmacs": record.gmacs if record else None,
             "input_size": record.input_size if record else None,
@@ -125,16 +129,22 @@ class Ranking:
 
         title = f"{self.task or 'no images'}: best {len(self)} of {self.n_candidates} models ({self.hub})"
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-        for header, justify in _COLUMNS:
-            table.add_column(header, justify=justify, overflow="fold", no_wrap=header != "model")
+        expected = any(model.performance is not None for model in self.models)
+        metrics = list(dict.fromkeys(name for model in self.models for name in model.scores))
+        headers = ["rank", "model", *(["expected", "80 %"] if expected else []), "score", *metrics, "params", "GMACs"]
+        for header in headers:
+            wide = header == "model"
+            table.add_column(header, justify="left" if wide else "right", overflow="fold", no_wrap=not wide)
+        for header in ("license", "method"):
+            table.add_column(header, overflow="fold", no_wrap=True)
         for model in self.models:
             record = model.record
             table.add_row(
                 str(model.rank),
                 model.id,
-                f"{100 * model.performance:.1f}",
-                f"{100 * model.low:.1f}-{100 * model.high:.1f}",
-                f"{model.score:+.2f}",
+                *([_percent(model.performance), f"{_percent(model.low)}-{_percent(model.high)}"] if expected else []),
+                f"{model.score:+.2f}" if expected else _figure(model.score),
+                *(_figure(model.scores.get(name)) for name in metrics),
                 _millions(record.params if record else None),
                 f"{record.gmacs:.1f}" if record and record.gmacs is not None else "-",
                 (record.license if record else "") or "-",
@@ -148,7 +158,10 @@ class Ranking:
         if self.nearest_tasks:
             near = ", ".join(f"{name} ({distance:.2f})" for name, distance in self.nearest_tasks)
             lines.append(f"nearest known tasks (distance, 1 is typical): {near}")
-        lines.append(f"expected: result in % by {self.protocol}, with its 80 % interval; score: position among models")
+        if any(model.performance is not None for model in self.models):
+            lines.append(
+                f"expected: result in % by {self.protocol}, with its 80 % interval; score: position among models"
+            )
         lines += [f"note: {note}" for note in self.notes]
         if self.seconds:
             lines.append("time: " + ", ".join(f"{stage} {_duration(value)}" for stage, value in self.seconds.items()))
@@ -164,19 +177,6 @@ class Ranking:
         return buffer.getvalue() + self.footer()
 
     __repr__ = __str__
-
-
-_COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
-    ("rank", "right"),
-    ("model", "left"),
-    ("expected", "right"),
-    ("80 %", "right"),
-    ("score", "right"),
-    ("params", "right"),
-    ("GMACs", "right"),
-    ("license", "left"),
-    ("method", "left"),
-)
 
 
 @dataclass(frozen=True)
@@ -237,6 +237,20 @@ class Explanation:
 
 def _millions(params: int | None) -> str:
     return "-" if params is None else f"{params / 1e6:.1f}M"
+
+
+def _plain(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if value != value else float(value)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _figure(value: float | None) -> str:
+    """Four digits, a dash for what is unknown or undefined."""
+    return "-" if value is None or value != value else f"{value:.4g}"
 
 
 def _duration(seconds: float) -> str:

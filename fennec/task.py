@@ -7,8 +7,7 @@ streaming pass in constant memory. Embeddings of the known tasks are kept in `da
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -252,13 +251,14 @@ def embed_dataset(
         InputError: none of its images can be read.
     """
     from .datasets import ReadReport, iter_images, sample
+    from .progress import progress_bar
 
     chosen = sample(dataset, max_images=max_images, random_state=random_state)
     start = time.perf_counter()
     report = ReadReport()
     embedding: TaskEmbedding | None = None
     images = iter_images(dataset, chosen, report, min_side=proxy.input_size)
-    with _bar(len(chosen), shown=progress) as advance:
+    with progress_bar("embedding", len(chosen), shown=progress) as advance:
         for indices, features in proxy.embed_batches(images):
             labels = None
             if dataset.labels is not None:
@@ -272,19 +272,3 @@ def embed_dataset(
     if embedding is None:
         raise InputError(f"'{dataset.name}' has no images")
     return replace(embedding, skipped=tuple(report.skipped), seconds=time.perf_counter() - start)
-
-
-@contextmanager
-def _bar(total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
-    """Progress on standard error; nothing where that is not a terminal."""
-    if not shown:
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("embedding", total=total)
-        yield lambda count: progress.advance(bar, count)

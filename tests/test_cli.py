@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import timm
+import torch
 from PIL import Image
 
 from fennec import cli
@@ -260,6 +262,68 @@ def test_unexpected_error__one_line_traceback_on_request(run: Run, monkeypatch: 
     monkeypatch.setenv("FENNEC_DEBUG", "1")
     with pytest.raises(Exception, match="boom"):
         run("hubs")
+
+
+@pytest.fixture
+def two_models(tmp_path: Path) -> tuple[str, list[str]]:
+    """Two of timm's miniature models with random weights in files: ids and options."""
+    names, options = [], []
+    for architecture in ("test_resnet", "test_vit"):
+        file = tmp_path / f"{architecture}.pth"
+        torch.save(timm.create_model(architecture).state_dict(), file)
+        names.append(f"timm:{architecture}.r160_in1k")
+        options += ["--weights", f"{names[-1]}={file}"]
+    return ",".join(names), options
+
+
+def test_score__two_models__every_form(run: Run, two_models: tuple[str, list[str]], image_folder: Path) -> None:
+    names, options = two_models
+    arguments = ("score", image_folder, "--models", names, "--metric", "ncc,ped(logme)", "--device", "cpu", *options)
+    code, out, error = run(*arguments)
+    assert (code, error) == (0, "")
+    for word in ("score", "ncc", "ped(logme)", "scored", "params", "forward passes"):
+        assert word in out
+    assert "expected" not in out
+    document = json.loads(run(*arguments, "--json")[1])
+    ids = [model["model"] for model in document["models"]]
+    assert sorted(ids) == sorted(names.split(","))
+    assert document["models"][0]["performance"] is None
+    assert run(*arguments, "-q", "-n", 1)[1].split() == ids[:1]
+
+
+def test_recommend__rerank__best_scored_and_merged(
+    run: Run, two_models: tuple[str, list[str]], image_folder: Path, tmp_path: Path
+) -> None:
+    names, options = two_models
+    rows = [f"{model},{task},0.{5 + i}" for i, model in enumerate([*names.split(","), "ours"]) for task in "ab"]
+    (tmp_path / "r.csv").write_text("model,task,value\n" + "\n".join(rows) + "\n")
+    assert run("fit", tmp_path / "space", "--results", tmp_path / "r.csv")[0] == 0
+    arguments = ("recommend", image_folder, "--space", tmp_path / "space", "--metric", "ncc", *options)
+    document = json.loads(run(*arguments, "--rerank", 3, "--json")[1])
+    methods = {model["model"]: model["method"] for model in document["models"]}
+    assert methods == {**dict.fromkeys(names.split(","), "warm+scored"), "ours": "warm"}
+    assert any("2 of the 3 best were scored by forward passes (ncc)" in note for note in document["notes"])
+    assert any("ours: " in note for note in document["notes"])
+    code, _, error = run(*arguments, "--rerank", 1)
+    assert code == 1
+    assert "'ours' cannot be run here" in one_line(error) or "unknown model 'ours'" in one_line(error)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--models", "timm:test_resnet.r160_in1k", "--metric", "logm"), "unknown metric 'logm'; did you mean 'logme'"),
+        (("--models", ","), "at least one model"),
+        (("--models", "timm:test_resnet.r160_in1k", "--weights", "x"), "--weights expects MODEL=FILE, got 'x'"),
+        (("--models", "timm:test_resnet.r160_in1k", "--weights", "timm:test_resnet.r160_in1k=no"), "no weights of"),
+        (("--models", "timm:test_resnet.r160_in1k", "--device", "cuda:8"), "device 'cuda:8' cannot be used here"),
+        (("--models", "timm:test_resnet.r160_in1k"), "cannot download"),
+    ],
+)
+def test_score__unusable_request__one_line(run: Run, image_folder: Path, arguments: tuple, message: str) -> None:
+    code, out, error = run("score", image_folder, *arguments)
+    assert (code, out) == (1, "")
+    assert message in one_line(error)
 
 
 INTERRUPTED = """

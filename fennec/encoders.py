@@ -1,0 +1,298 @@
+"""A candidate model with its own preprocessing, cut before its head: features and source probabilities.
+
+In: a model id, or any `nn.Module`. Out: `Encoder`. Weights come from local files or through the libraries' own
+caches and downloads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .catalog import load_catalog
+from .errors import ArtifactError, InputError, MissingExtraError, UnsupportedModelError, did_you_mean
+from .proxy import download, fingerprint
+from .settings import default_device
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+    from torch import Tensor
+
+    Split = Callable[[Tensor], tuple[Tensor, Tensor | None]]
+
+ADVICE = "give local weights with --weights MODEL=FILE"
+
+
+class Encoder:
+    """A model in evaluation mode that gives penultimate features and source-head probabilities.
+
+    Args:
+        name: id of the model.
+        model: any network that maps a batch (n, 3, side, side) to something.
+        transform: maps an RGB picture to a tensor (3, side, side).
+        preprocessing: what `transform` does, in plain values; part of the identity.
+        split: maps a batch to features and logits; found by watching the last linear layer when None.
+        device: where to compute; the default device when None.
+
+    Raises:
+        InputError: no such device.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: torch.nn.Module,
+        transform: Callable[[Image.Image], Tensor],
+        *,
+        preprocessing: dict[str, Any] | None = None,
+        split: Split | None = None,
+        device: str | None = None,
+    ) -> None:
+        import torch
+
+        from .metrics.contract import find_device
+
+        self.name = name
+        self.device = find_device(device or default_device())
+        self.fingerprint = fingerprint(model, preprocessing or {})
+        self.model = model.eval().to(self.device)
+        self.model.to(memory_format=torch.channels_last)
+        self.transform = transform
+        self._split = split or _watch_last_linear(self.model)
+
+    @classmethod
+    def load(cls, model: str, *, weights: str | Path | None = None, device: str | None = None) -> Encoder:
+        """Load a model of timm, torchvision, open_clip or Hugging Face.
+
+        Args:
+            model: canonical id, or another name that the catalog knows.
+            weights: local file, or for a Hugging Face model its folder, instead of a download.
+            device: where to compute; the default device when None.
+
+        Raises:
+            UnknownModelError: nothing has this name; the nearest are offered.
+            InputError: no such device.
+            UnsupportedModelError: a model of a library that Fennec cannot run.
+            MissingExtraError: a Hugging Face model, and `transformers` is not installed.
+            OfflineError: the weights must be downloaded and the hub cannot be reached.
+            ArtifactError: local weights are missing, damaged or do not fit.
+        """
+        if weights is not None and not Path(weights).exists():
+            raise ArtifactError(f"no weights of '{model}' at '{weights}'")
+        library, _, rest = model.partition(":")
+        name = model if library in _LOADERS and rest else load_catalog().find(model)
+        library, _, rest = name.partition(":")
+        if library not in _LOADERS:
+            raise UnsupportedModelError(
+                f"'{name}' cannot be run here: forward passes are for {', '.join(_LOADERS)} models; "
+                "wrap any other network in fennec.Encoder"
+            )
+        architecture, _, tag = rest.partition(".")
+        return _LOADERS[library](name, architecture, tag, weights, device)
+
+    def __call__(self, batch: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Features and source probabilities of a batch, in half precision on a GPU.
+
+        Args:
+            batch: shape (n, 3, side, side).
+
+        Returns:
+            Features (n, n_features) and probabilities (n, n_source_classes) or None, in single precision on
+            the CPU. A batch that does not fit into memory is halved.
+        """
+        import torch
+
+        try:
+            return self._forward(batch)
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+            torch.cuda.empty_cache()
+        halves = [self(half) for half in batch.chunk(2)]
+        probs = [part for _, part in halves if part is not None]
+        return torch.cat([features for features, _ in halves]), torch.cat(probs) if probs else None
+
+    def _forward(self, batch: Tensor) -> tuple[Tensor, Tensor | None]:
+        import torch
+
+        place = batch.to(self.device, memory_format=torch.channels_last)
+        half = torch.autocast(self.device.type, dtype=torch.float16, enabled=self.device.type == "cuda")
+        with torch.inference_mode(), half:
+            features, logits = self._split(place)
+        probs = None if logits is None else torch.softmax(logits.float(), dim=1).cpu()
+        return _flat(features).float().cpu(), probs
+
+
+def _flat(features: Tensor) -> Tensor:
+    """One vector per picture: mean over positions (n, channels, h, w) or tokens (n, tokens, channels)."""
+    if features.ndim == 4:
+        return features.mean(dim=(2, 3))
+    return features.mean(dim=1) if features.ndim == 3 else features
+
+
+def _watch_last_linear(model: torch.nn.Module) -> Split:
+    """Features are what the last linear layer takes where the model returns what that layer gives."""
+    from torch import nn
+
+    def split(batch: Tensor) -> tuple[Tensor, Tensor | None]:
+        seen: list[tuple[Tensor, Tensor]] = []
+        hooks = [
+            layer.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
+            for layer in model.modules()
+            if isinstance(layer, nn.Linear)
+        ]
+        try:
+            output = model(batch)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        if seen and seen[-1][1] is output:
+            return seen[-1][0], output
+        return output, None
+
+    return split
+
+
+def _load_timm(name: str, architecture: str, tag: str, weights: str | Path | None, device: str | None) -> Encoder:
+    import timm
+    from timm.data.config import resolve_data_config
+    from timm.data.transforms_factory import create_transform
+
+    full = f"{architecture}.{tag}" if tag else architecture
+    if not timm.is_model(architecture):
+        raise InputError(f"unknown timm model '{full}'{did_you_mean(architecture, timm.list_models())}")
+    if weights is None:
+        known = timm.list_models(f"{architecture}.*", pretrained=True)
+        if tag and full not in known:
+            raise InputError(f"no weights '{full}' in timm{did_you_mean(full, known)}")
+        model = download(lambda: timm.create_model(full, pretrained=True), name, ADVICE)
+    else:
+        state = _read_weights(weights)
+        classifier = getattr(timm.get_pretrained_cfg(full), "classifier", None)
+        head = f"{classifier}.weight" if isinstance(classifier, str) else ""
+        n_classes = len(state[head]) if head in state else 0
+        model = _fill(timm.create_model(full if tag else architecture, num_classes=n_classes), state, name, weights)
+
+    def split(batch: Tensor) -> tuple[Tensor, Tensor | None]:
+        maps = model.forward_features(batch)
+        features = model.forward_head(maps, pre_logits=True)
+        return features, model.forward_head(maps) if model.num_classes else None
+
+    config: dict[str, Any] = resolve_data_config({}, model=model)  # type: ignore[no-untyped-call]
+    preprocessing = {key: config[key] for key in ("input_size", "interpolation", "mean", "std", "crop_pct")}
+    transform = create_transform(**config)
+    return Encoder(name, model, transform, preprocessing=preprocessing, split=split, device=device)
+
+
+def _load_torchvision(
+    name: str, architecture: str, tag: str, weights: str | Path | None, device: str | None
+) -> Encoder:
+    from torchvision import models
+
+    if architecture not in (known := models.list_models(models)):
+        raise InputError(f"unknown torchvision model '{architecture}'{did_you_mean(architecture, known)}")
+    versions = models.get_model_weights(architecture)
+    by_tag = {version.name.lower(): version for version in versions}
+    if tag and tag.lower() not in by_tag:
+        raise InputError(f"no weights '{tag}' of torchvision's {architecture}{did_you_mean(tag.lower(), by_tag)}")
+    version = by_tag[tag.lower()] if tag else versions.DEFAULT
+    if weights is None:
+        model = download(lambda: models.get_model(architecture, weights=version), name, ADVICE)
+    else:
+        model = _fill(models.get_model(architecture, weights=None), _read_weights(weights), name, weights)
+    transform = version.transforms()
+    return Encoder(name, model, transform, preprocessing={"transform": repr(transform)}, device=device)
+
+
+def _load_open_clip(name: str, architecture: str, tag: str, weights: str | Path | None, device: str | None) -> Encoder:
+    import open_clip
+
+    known = ["/".join(pair) for pair in open_clip.list_pretrained()]
+    if weights is None and f"{architecture}/{tag}" not in known:
+        raise InputError(
+            f"unknown open_clip model '{architecture}.{tag}'{did_you_mean(f'{architecture}/{tag}', known)}"
+        )
+    source = str(weights) if weights is not None else tag
+    clip, _, transform = download(
+        lambda: open_clip.create_model_and_transforms(architecture, pretrained=source, precision="fp32"), name, ADVICE
+    )
+    config = open_clip.get_model_preprocess_cfg(clip)
+    preprocessing = {key: config[key] for key in sorted(config)}
+    visual = clip.visual
+    return Encoder(
+        name, visual, transform, preprocessing=preprocessing, split=lambda batch: (visual(batch), None), device=device
+    )
+
+
+def _load_hugging_face(
+    name: str, architecture: str, tag: str, weights: str | Path | None, device: str | None
+) -> Encoder:
+    try:
+        from transformers import AutoImageProcessor, AutoModelForImageClassification
+    except ImportError as error:
+        raise MissingExtraError(f"'{name}' needs transformers; pip install 'fennec-recommender[hf]'") from error
+    from torch import nn
+
+    class Logits(nn.Module):
+        """The model, answering with a tensor."""
+
+        def __init__(self, model: nn.Module) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, batch: Tensor) -> Tensor:
+            logits: Tensor = self.model(pixel_values=batch).logits
+            return logits
+
+    source = str(weights) if weights is not None else name.removeprefix("hf:")
+    processor = download(lambda: AutoImageProcessor.from_pretrained(source), name, ADVICE)  # type: ignore[no-untyped-call]
+    model = download(lambda: AutoModelForImageClassification.from_pretrained(source), name, ADVICE)
+
+    def transform(image: Image.Image) -> Tensor:
+        pixels: Tensor = processor(images=image, return_tensors="pt")["pixel_values"][0]
+        return pixels
+
+    return Encoder(name, Logits(model), transform, preprocessing=processor.to_dict(), device=device)
+
+
+_LOADERS: dict[str, Callable[..., Encoder]] = {
+    "hf": _load_hugging_face,
+    "timm": _load_timm,
+    "torchvision": _load_torchvision,
+    "open_clip": _load_open_clip,
+}
+
+
+def _read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors or torch file, without running any code in it."""
+    import pickle
+
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if Path(path).suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise ArtifactError(f"'{path}' holds no weights ({str(error).splitlines()[0]})") from error
+    inner = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(inner, dict) or not all(isinstance(value, torch.Tensor) for value in inner.values()):
+        raise ArtifactError(f"'{path}' holds no state dictionary; expected tensors by name")
+    return inner
+
+
+def _fill(model: torch.nn.Module, state: dict[str, Tensor], name: str, path: str | Path) -> torch.nn.Module:
+    """Load weights strictly, up to a head that the file has and the model does not."""
+    try:
+        missing, _ = model.load_state_dict({key: value.float() for key, value in state.items()}, strict=False)
+    except RuntimeError as error:
+        lines = str(error).splitlines()
+        raise ArtifactError(f"'{path}' does not hold weights of '{name}': {lines[-1].strip()}") from error
+    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+    if missing:
+        raise ArtifactError(f"'{path}' lacks {len(missing)} tensors of '{name}', first '{missing[0]}'")
+    return model
