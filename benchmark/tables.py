@@ -138,10 +138,59 @@ def speed() -> str:
     return markdown(["what", "size", "time", "peak MB of the process"], rows)
 
 
+def metric_parity() -> str:
+    """Largest relative error against the original authors' scores."""
+    results = pd.read_csv(RESULTS / "metric_parity.csv")
+    rows = [
+        [f"`{name}`", str(len(group)), f"{group['relative_error'].max():.0e}", f"{group['tolerance'].max():.0e}"]
+        for name, group in results.groupby("metric")
+    ]
+    return markdown(["score of the original code", "cases", "largest relative error", "tolerance"], rows)
+
+
+def metric_speed() -> str:
+    """How much faster than an obvious implementation, how much less memory, and how time grows."""
+    results = pd.read_csv(RESULTS / "metric_speed.csv")
+    rows = []
+    for (name, device), group in results.groupby(["metric", "device"], sort=False):
+        ran = group[np.isfinite(group["ours_s"])]
+        both = ran[np.isfinite(ran["reference_s"])]
+        times = both["reference_s"] / both["ours_s"]
+        memory = (both["reference_mb"] + 1) / (both["ours_mb"] + 1)
+        design = np.column_stack([np.ones(len(ran)), *(np.log(ran[key]) for key in ("n", "d", "c"))])
+        growth = np.linalg.lstsq(design, np.log(ran["ours_s"]), rcond=None)[0][1:]
+        rows.append([
+            f"{name}, {device}", f"{len(ran)}/{len(both)}", f"{times.median():.1f}", f"{times.min():.1f}",
+            f"{memory.median():.1f}", f"{ran['ours_s'].max():.2f} s", f"{ran['ours_mb'].max():,.0f}",
+            " ".join(f"{key}^{power:.1f}" for key, power in zip("NDC", growth, strict=True)),
+        ])  # fmt: skip
+    header = ["metric", "sizes: ours/reference", "times faster, median", "least", "times less memory, median",
+              "slowest", "most MB", "growth"]  # fmt: skip
+    return markdown(header, rows)
+
+
+def real_features() -> str:
+    """Time of every metric on real features, and agreement with the linear probe on the order of networks."""
+    results = pd.read_csv(RESULTS / "real_features.csv")
+    scores = results.pivot(index=["pack", "model"], columns="metric", values="score")
+    rows = []
+    for name, group in results.groupby("metric"):
+        agreement = [
+            own["linear_probe"].corr(own[name], method="spearman")
+            for _, own in scores.groupby("pack")
+            if own[name].nunique() > 1
+        ]
+        undefined = int(group["score"].isna().sum()) if name != "forward pass" else 0
+        rows.append([name, f"{1000 * group['seconds'].median():,.0f}", str(undefined),
+                     number(float(np.mean(agreement)), 2) if agreement else "-"])  # fmt: skip
+    return markdown(["metric", "ms, median", "undefined", "Spearman with the linear probe"], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     function.__name__: function
-    for function in (leave_one_task_out, measures, coverage, proxies_in_the_space, proxy, partial_knowledge, speed)
-}
+    for function in (leave_one_task_out, measures, coverage, proxies_in_the_space, proxy, partial_knowledge, speed,
+                     metric_parity, metric_speed, real_features)
+}  # fmt: skip
 
 
 def filled(text: str) -> str:

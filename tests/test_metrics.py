@@ -227,6 +227,12 @@ def test_set_metric__good_and_bad_model__in_this_order(name: str) -> None:
     assert constant <= good or constant.reason
 
 
+def test_ens_sfda__one_model_with_fewer_directions__defined() -> None:
+    features, labels = blobs(90, 12, 9)
+    scores = metrics.ens_sfda([features, features[:, :3], np.tile(features[:, :2], 5)], labels)
+    assert all(np.isfinite(scores))
+
+
 def test_ens_sfda__a_copy_and_another_model__the_other_adds_more() -> None:
     features, labels = blobs(90, apart=1.0)
     other = blobs(90, apart=1.0, seed=7)[0]

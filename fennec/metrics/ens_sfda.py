@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from .contract import Batch, Score, prepare
 from .disco import min_max
@@ -41,14 +42,14 @@ def ens_sfda(features: Sequence[Any], labels: Any, *, ratio: float = 0.5, device
     own = [sfda(x, labels, device=device) for x in features]
     if any(np.isnan(own)):
         return [Score(float("nan"), score.reason or "another model of the set has no SFDA") for score in own]
-    batches = [prepare(x, labels, device=device) for x in features]
-    width = min(batches[0].n_classes - 1, *(batch.x.shape[1] for batch in batches))
-    rows = torch.stack([_fisher_features(batch, width).ravel() for batch in batches])
+    projections = [_fisher_features(prepare(x, labels, device=device)) for x in features]
+    width = min(projection.shape[1] for projection in projections)
+    rows = torch.stack([functional.normalize(each[:, :width], dim=1).ravel() for each in projections])
     gram = rows @ rows.T
     whole = _nuclear_norm(gram)
     added = []
-    for index in range(len(batches)):
-        others = [other for other in range(len(batches)) if other != index]
+    for index in range(len(rows)):
+        others = [other for other in range(len(rows)) if other != index]
         added.append(whole - _nuclear_norm(gram[others][:, others]) if others else whole)
     parts = min_max(np.array([own, added], dtype=float).T)
     return [Score(value) for value in (parts @ np.array([ratio, 1 - ratio])).tolist()]
@@ -58,8 +59,8 @@ def _nuclear_norm(gram: Tensor) -> float:
     return float(torch.linalg.eigvalsh(gram).clamp_min(0.0).sqrt().sum())
 
 
-def _fisher_features(batch: Batch, width: int) -> Tensor:
-    """Leading discriminant projections of the samples, rows to unit length, shape (n_samples, width)."""
+def _fisher_features(batch: Batch) -> Tensor:
+    """Discriminant projections of the centred samples, best first, shape (n_samples, at most n_classes - 1)."""
     means = class_means(batch)
     inside = batch.x - means[batch.y]
     shrinkage = max(float(torch.exp(-5 * largest_eigenvalue(inside))), FLOOR)
@@ -71,5 +72,5 @@ def _fisher_features(batch: Batch, width: int) -> Tensor:
     factor = torch.linalg.cholesky(scatter)
     white = torch.linalg.solve_triangular(factor, reduced.T, upper=False).T
     spread = class_means(batch.with_features(white)) * batch.counts[:, None].sqrt()
-    directions = torch.linalg.eigh(spread.T @ spread)[1][:, -width:].flip(1)
-    return torch.nn.functional.normalize(white @ directions, dim=1)
+    width = min(batch.n_classes - 1, white.shape[1])
+    return white @ torch.linalg.eigh(spread.T @ spread)[1][:, -width:].flip(1)

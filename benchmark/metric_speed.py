@@ -1,0 +1,307 @@
+"""Time and memory of the metrics against obvious implementations of the published algorithms.
+
+    python benchmark/metric_speed.py [--device cuda] [--seconds 60]
+
+Same features in both, every run in a process of its own, stopped after --seconds. Writes `metric_speed.csv`
+(metric, n, d, c, device, ours_s, reference_s, ours_mb, reference_mb): wall-clock seconds after the data are
+there, megabytes on top of them; inf where a run was stopped or ran out of memory. Sizes already in the file
+are kept, so a run can be interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+import scipy.linalg
+import torch
+from scipy.special import softmax
+from scipy.stats import multivariate_normal, spearmanr
+from sklearn.covariance import LedoitWolf
+
+from fennec import metrics
+
+RESULTS = Path(__file__).parent / "results"
+SIZES = [(n, d, c) for n in (500, 5_000, 20_000) for d in (512, 2_048) for c in (10, 100, 400) if n >= c]
+COLUMNS = ["metric", "n", "d", "c", "device", "ours_s", "reference_s", "ours_mb", "reference_mb"]
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def make(n: int, d: int, c: int) -> Arrays:
+    """Rectified features of overlapping classes with a decaying spectrum, labels, source probabilities."""
+    generator = np.random.default_rng(0)
+    y = generator.permutation(np.arange(n) % c)
+    x = generator.standard_normal((c, d))[y] + 2 * generator.standard_normal((n, d))
+    x = np.maximum(x * (np.arange(d) + 1.0) ** -0.25, 0.0)
+    return x, y, softmax(generator.standard_normal((n, 1000)), axis=1)
+
+
+def _posterior(x: np.ndarray, y: np.ndarray, shrinkage: float) -> np.ndarray:
+    c, d = y.max() + 1, x.shape[1]
+    means = np.stack([x[y == k].mean(0) for k in range(c)])
+    priors = np.bincount(y) / len(y)
+    within = sum(priors[k] * np.cov(x[y == k].T, ddof=0) for k in range(c))
+    total = np.cov(x.T, ddof=0)
+    within = (1 - shrinkage) * within + shrinkage * np.trace(within) / d * np.eye(d)
+    total = (1 - shrinkage) * total + shrinkage * np.trace(total) / d * np.eye(d)
+    _, vectors = scipy.linalg.eigh(total - within, within)
+    coefficients = means @ vectors @ vectors.T
+    return np.asarray(softmax(x @ coefficients.T - 0.5 * np.diag(means @ coefficients.T) + np.log(priors), axis=1))
+
+
+def reference_sfda(x: np.ndarray, y: np.ndarray, _: np.ndarray) -> float:
+    """Full generalised eigenvectors, twice."""
+    shrinkage = 0.1
+    trust = softmax(_posterior(x, y, shrinkage), axis=1)[np.arange(len(y)), y][:, None]
+    means = np.stack([x[y == k].mean(0) for k in range(y.max() + 1)])
+    others = (means.sum(0) - means) / y.max()
+    harder = trust * x + (1 - trust) * others[y]
+    return float(_posterior(harder, y, shrinkage)[np.arange(len(y)), y].mean())
+
+
+def reference_disco(x: np.ndarray, y: np.ndarray, _: np.ndarray) -> float:
+    """Full singular value decompositions and one density per class and group."""
+    from sklearn.decomposition import PCA
+
+    z = PCA(min(128, *x.shape), svd_solver="full").fit_transform(x)
+    u, s, v = np.linalg.svd(z, full_matrices=True)
+    width, score = len(s) // 8, 0.0
+    for start in range(0, 8 * width, width):
+        part = (u[:, start : start + width] * s[start : start + width]) @ v[start : start + width]
+        logits = []
+        for k in range(y.max() + 1):
+            density = multivariate_normal(part[y == k].mean(0), np.eye(width))
+            logits.append(density.logpdf(part) + np.log((y == k).mean()))
+        ncc = softmax(np.stack(logits, 1), axis=1)[np.arange(len(y)), y].mean()
+        score += s[start : start + width].sum() / s.sum() * ncc
+    return float(score)
+
+
+def reference_ped(x: np.ndarray, y: np.ndarray, _: np.ndarray) -> float:
+    """Six steps with tensors of all pairs of classes, then class means."""
+    c = y.max() + 1
+    shift, scale = x.mean(0), np.maximum(x.std(0), 1e-3)
+    z = (x - shift) / scale
+    for _ in range(6):
+        means = np.stack([z[y == k].mean(0) for k in range(c)])
+        radii = np.array([np.sqrt(z[y == k].var(0).sum()) for k in range(c)])
+        gaps = means[:, None] - means[None]
+        distance = np.linalg.norm(gaps, axis=2)
+        force = np.maximum(0.6 * (radii[:, None] + radii) - distance, 0)
+        direction = gaps / np.where(distance > 0, distance, 1)[..., None]
+        z = z + (np.minimum(0.005 * force, force)[..., None] * direction).sum(1)[y]
+    return reference_ncc(z * scale + shift, y, x)
+
+
+def reference_logme(x: np.ndarray, y: np.ndarray, _: np.ndarray) -> float:
+    """Thin singular value decomposition, one fixed point per class."""
+    n, d = x.shape
+    u, s, _v = np.linalg.svd(x, full_matrices=False)
+    sigma, evidence = s**2, []
+    for k in range(y.max() + 1):
+        t = (y == k).astype(float)
+        a = (u.T @ t) ** 2
+        rest, alpha, beta = t @ t - a.sum(), 1.0, 1.0
+        for _ in range(11):
+            ratio = alpha / beta
+            gamma = (sigma / (sigma + ratio)).sum()
+            m2, res = (sigma * a / (ratio + sigma) ** 2).sum(), (a / (1 + sigma / ratio) ** 2).sum() + rest
+            alpha, beta = gamma / (m2 + 1e-5), (n - gamma) / (res + 1e-5)
+            if abs(alpha / beta - ratio) / ratio <= 1e-3:
+                break
+        evidence.append((d / 2 * np.log(alpha) + n / 2 * np.log(beta) - 0.5 * np.log(alpha + beta * sigma).sum()
+                         - (d - len(s)) / 2 * np.log(alpha) - beta / 2 * res - alpha / 2 * m2) / n)  # fmt: skip
+    return float(np.mean(evidence) - 0.5 * np.log(2 * np.pi))
+
+
+def reference_h_score(x: np.ndarray, y: np.ndarray, _: np.ndarray) -> float:
+    """Pseudo-inverse of the covariance, covariance of every sample's class mean."""
+    between = np.zeros_like(x)
+    for k in range(y.max() + 1):
+        between[y == k] = x[y == k].mean(0)
+    return float(np.trace(np.linalg.pinv(np.cov(x.T), rcond=1e-15) @ np.cov(between.T)))
+
+
+def reference_regularised(x: np.ndarray, y: np.ndarray, _: np.ndarray) -> float:
+    """scikit-learn's Ledoit-Wolf and an inverse."""
+    between = np.zeros_like(x)
+    for k in range(y.max() + 1):
+        between[y == k] = x[y == k].mean(0)
+    model = LedoitWolf().fit(x - x.mean(0))
+    return float(np.trace(np.linalg.pinv(model.covariance_) @ np.cov(between.T)) * (1 - model.shrinkage_))
+
+
+def reference_transrate(x: np.ndarray, y: np.ndarray, _: np.ndarray) -> float:
+    """Log determinants over the features."""
+    z = x - x.mean(0)
+    z = z / np.sqrt((z**2).mean())
+
+    def rate(part: np.ndarray) -> float:
+        return 0.5 * float(np.linalg.slogdet(np.eye(x.shape[1]) + part.T @ part / (len(part) * 1e-4))[1])
+
+    return rate(z) - sum((y == k).mean() * rate(z[y == k]) for k in range(y.max() + 1))
+
+
+def reference_gbc(x: np.ndarray, y: np.ndarray, _: np.ndarray) -> float:
+    """A coefficient per pair of classes."""
+    from sklearn.decomposition import PCA
+
+    z = PCA(min(64, *x.shape), svd_solver="full").fit_transform(x)
+    means = [z[y == k].mean(0) for k in range(y.max() + 1)]
+    variances = [np.maximum(z[y == k].var(0), 1e-4).mean() for k in range(y.max() + 1)]
+    total = 0.0
+    for i, (m, v) in enumerate(zip(means, variances, strict=True)):
+        for j, (o, w) in enumerate(zip(means, variances, strict=True)):
+            if i != j:
+                pooled = (v + w) / 2
+                distance = ((m - o) ** 2 / pooled).sum() / 8 + 0.5 * np.log(pooled / np.sqrt(v * w))
+                total -= np.exp(-distance)
+    return float(total)
+
+
+def reference_parc(x: np.ndarray, y: np.ndarray, _: np.ndarray) -> float:
+    """Correlations of all pairs of (at most 2,000) samples."""
+    x, y = x[:2000], y[:2000]
+    deviation = x.std(0)
+    z = (x - x.mean(0)) / np.where(deviation > 0, deviation, 1)
+    pairs = np.triu_indices(len(x), 1)
+    unlike = 1 - np.corrcoef(np.eye(y.max() + 1)[y])
+    return float(100 * spearmanr((1 - np.corrcoef(z))[pairs], unlike[pairs]).statistic)
+
+
+def reference_ncc(x: np.ndarray, y: np.ndarray, _: np.ndarray) -> float:
+    """A density per class."""
+    logits = [-0.5 * ((x - x[y == k].mean(0)) ** 2).sum(1) + np.log((y == k).mean()) for k in range(y.max() + 1)]
+    return float(softmax(np.stack(logits, 1), axis=1)[np.arange(len(y)), y].mean())
+
+
+def reference_knn(x: np.ndarray, y: np.ndarray, _: np.ndarray) -> float:
+    """All similarities, sorted whole."""
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    near = unit @ unit.T
+    np.fill_diagonal(near, -np.inf)
+    right = 0
+    for n, order in enumerate(np.argsort(-near, axis=1)[:, :5]):
+        votes = np.bincount(y[order], weights=(near[n, order] + 1) / 2, minlength=y.max() + 1)
+        right += votes.argmax() == y[n]
+    return right / len(y)
+
+
+def reference_leep(_: np.ndarray, y: np.ndarray, probs: np.ndarray) -> float:
+    """The joint table class by class, then sample by sample."""
+    joint = np.stack([probs[y == k].sum(0) for k in range(y.max() + 1)]) / len(y)
+    conditional = joint / joint.sum(0)
+    return float(np.mean([np.log(conditional[label] @ row) for label, row in zip(y, probs, strict=True)]))
+
+
+def reference_nce(_: np.ndarray, y: np.ndarray, probs: np.ndarray) -> float:
+    """Counts of all pairs of label and source class."""
+    source, total = probs.argmax(1), 0.0
+    for z in range(probs.shape[1]):
+        mass = (source == z).sum()
+        for k in range(y.max() + 1):
+            cell = ((source == z) & (y == k)).sum()
+            if cell:
+                total += cell / len(y) * np.log(cell / mass)
+    return total
+
+
+References = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
+PAIRS: dict[str, tuple[Callable[..., Any], References]] = {
+    "sfda": (lambda x, y, p, **o: metrics.sfda(x, y, **o), reference_sfda),
+    "ped(ncc)": (lambda x, y, p, **o: metrics.ped(metrics.ncc)(x, y, **o), reference_ped),
+    "disco": (lambda x, y, p, **o: metrics.disco(x, y, **o), reference_disco),
+    "logme": (lambda x, y, p, **o: metrics.logme(x, y, **o), reference_logme),
+    "h_score": (lambda x, y, p, **o: metrics.h_score(x, y, **o), reference_h_score),
+    "regularised_h_score": (lambda x, y, p, **o: metrics.regularised_h_score(x, y, **o), reference_regularised),
+    "transrate": (lambda x, y, p, **o: metrics.transrate(x, y, **o), reference_transrate),
+    "gbc": (lambda x, y, p, **o: metrics.gbc(x, y, **o), reference_gbc),
+    "parc": (lambda x, y, p, **o: metrics.parc(x, y, **o), reference_parc),
+    "ncc": (lambda x, y, p, **o: metrics.ncc(x, y, **o), reference_ncc),
+    "knn": (lambda x, y, p, **o: metrics.knn(x, y, **o), reference_knn),
+    "leep": (lambda x, y, p, **o: metrics.leep(p, y, **o), reference_leep),
+    "nce": (lambda x, y, p, **o: metrics.nce(p, y, **o), reference_nce),
+}
+
+
+def _child(pipe: Any, function: Callable[..., Any], size: tuple[int, int, int], device: str) -> None:
+    torch.set_num_threads(2)
+    arrays = make(*size)
+    options = {"device": device} if device else {}
+    if device == "cuda":  # features of a GPU pass are there already
+        arrays = (torch.as_tensor(arrays[0]).cuda(), arrays[1], torch.as_tensor(arrays[2]).cuda())
+        function(*arrays, **options)
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        held = torch.cuda.memory_allocated()
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of making the data
+    before = psutil.Process().memory_info().rss
+    pipe.send("ready")
+    start = time.perf_counter()
+    function(*arrays, **options)
+    if device == "cuda":
+        torch.cuda.synchronize()
+        pipe.send((time.perf_counter() - start, (torch.cuda.max_memory_allocated() - held) / 2**20))
+        return
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    pipe.send((seconds, max(peak - before, 0) / 2**20))
+
+
+def measure(
+    function: Callable[..., Any], size: tuple[int, int, int], limit: float, device: str = ""
+) -> tuple[float, float]:
+    """Seconds and megabytes of one call in a fresh process, inf when it was stopped."""
+    context = multiprocessing.get_context("spawn" if device == "cuda" else "fork")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(theirs, function, size, device))
+    process.start()
+    theirs.close()
+    try:
+        ours.recv()
+        result = ours.recv() if ours.poll(limit) else (float("inf"), float("inf"))
+    except EOFError:  # killed for its memory
+        result = (float("inf"), float("inf"))
+    process.kill()
+    process.join()
+    return result
+
+
+def main() -> None:
+    """Measure what is missing, small sizes first, and write after each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    arguments = parser.parse_args()
+    target = RESULTS / "metric_speed.csv"
+    table = pd.read_csv(target) if target.exists() else pd.DataFrame(columns=COLUMNS)
+    done = set(zip(table["metric"], table["n"], table["d"], table["c"], table["device"], strict=True))
+    for size in sorted(SIZES, key=lambda size: size[0] * size[1] * size[2]):
+        for name, (function, reference) in PAIRS.items():
+            if (name, *size, arguments.device) in done:
+                continue
+            ours = measure(function, size, 10 * arguments.seconds, "cuda" if arguments.device == "cuda" else "")
+            theirs = measure(reference, size, arguments.seconds)
+            row = pd.DataFrame(
+                [(name, *size, arguments.device, ours[0], theirs[0], ours[1], theirs[1])], columns=COLUMNS
+            )
+            table = pd.concat([table, row], ignore_index=True) if len(table) else row
+            table.round(6).to_csv(target, index=False)
+            print(
+                name,
+                *size,
+                f"ours {ours[0]:.3f} s {ours[1]:.0f} MB, reference {theirs[0]:.3f} s {theirs[1]:.0f} MB",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
