@@ -17,6 +17,8 @@ from torch import Tensor
 
 from fennec.errors import InputError
 
+SOME = 32  # features looked at first
+
 
 class Score(float):
     """A metric's value, higher is better; where it is NaN, `reason` says why.
@@ -108,11 +110,21 @@ def prepare(features: Any, labels: Any, *, device: str | None = None, drop_const
     counts = torch.bincount(y).to(x.dtype)
     if len(counts) < 2:
         raise Undefined("all samples are of one class")
-    spread = x.std(dim=0, correction=0)
-    varies = spread > tiny(x, 1e-8) * x.mean(dim=0).abs().clamp_min(1.0)
-    if not varies.any():
-        raise Undefined("no feature varies over the samples")
-    return Batch(x[:, varies] if drop_constant and not varies.all() else x, y, counts)
+    if drop_constant or not _varying_columns(x[:, :SOME]).any():  # a few tell at once that some feature varies
+        varies = _varying_columns(x)
+        if not varies.any():
+            raise Undefined("no feature varies over the samples")
+        x = x[:, varies] if drop_constant and not varies.all() else x
+    return Batch(x, y, counts)
+
+
+def _varying_columns(x: Tensor) -> Tensor:
+    return varying(x.mean(dim=0), x.std(dim=0, correction=0))
+
+
+def varying(mean: Tensor, deviation: Tensor) -> Tensor:
+    """Which features vary over the samples by more than rounding, by their mean and standard deviation."""
+    return torch.as_tensor(deviation > tiny(mean, 1e-8) * mean.abs().clamp_min(1.0))
 
 
 def matrix(values: Any, name: str, *, n_rows: int | None = None, device: str | None = None) -> Tensor:
@@ -137,7 +149,7 @@ def matrix(values: Any, name: str, *, n_rows: int | None = None, device: str | N
         raise InputError(f"{name} have shape {tuple(table.shape)}; expected (n_samples, n_columns), neither of them 0")
     if n_rows is not None and len(table) != n_rows:
         raise InputError(f"{name} have {len(table)} rows; expected {n_rows}, one for each row of features")
-    if not torch.isfinite(table).all():
+    if not (torch.isfinite(table.sum()) or torch.isfinite(table).all()):  # a sum takes no memory, but may overflow
         bad = int((~torch.isfinite(table)).any(dim=1).sum())
         raise InputError(f"{name} hold NaN or infinite values in {bad} of {len(table)} rows; leave those out")
     return table

@@ -17,7 +17,7 @@ from torch import Tensor
 from .contract import Batch, Score, Undefined, matrix, prepare, scored
 from .ncc import class_posterior
 from .scatter import principal_components
-from .sfda import posteriors
+from .sfda import Discriminant
 
 N_COMPONENTS, N_GROUPS = 128, 8
 
@@ -128,7 +128,7 @@ def hard_examples(batch: Batch, share: float) -> Batch:
     if not 0 < share <= 1:
         raise Undefined(f"hard_share is {share}; expected a share in (0, 1]")
     reduced = batch.with_features(principal_components(batch.x, N_COMPONENTS))
-    own = posteriors(reduced, shrinkage=0.1).gather(1, batch.y[:, None])[:, 0]
+    own = Discriminant(reduced).posteriors(0.1).gather(1, batch.y[:, None])[:, 0]
     kept = []
     for label in range(batch.n_classes):
         members = torch.nonzero(batch.y == label)[:, 0]

@@ -16,7 +16,7 @@ from torch.nn import functional
 from .contract import Batch, Score, prepare
 from .disco import min_max
 from .scatter import class_means, gram_basis
-from .sfda import FLOOR, largest_eigenvalue, sfda
+from .sfda import Discriminant, sfda
 
 
 def ens_sfda(features: Sequence[Any], labels: Any, *, ratio: float = 0.5, device: str | None = None) -> list[Score]:
@@ -63,7 +63,7 @@ def _fisher_features(batch: Batch) -> Tensor:
     """Discriminant projections of the centred samples, best first, shape (n_samples, at most n_classes - 1)."""
     means = class_means(batch)
     inside = batch.x - means[batch.y]
-    shrinkage = max(float(torch.exp(-5 * largest_eigenvalue(inside))), FLOOR)
+    shrinkage = Discriminant(batch).shrinkage()
     centred = batch.x - batch.x.mean(dim=0)
     basis, _ = gram_basis(centred)  # whiten within the span of the samples
     reduced, inner = centred @ basis, inside @ basis

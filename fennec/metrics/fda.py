@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .contract import prepare, scored
 from .scatter import principal_components
-from .sfda import posteriors
+from .sfda import Discriminant
 
 
 @scored
@@ -40,4 +40,4 @@ def fda(
     batch = prepare(features, labels, device=device)
     if pca_dim is not None:
         batch = batch.with_features(principal_components(batch.x, pca_dim, exact=exact_pca))
-    return posteriors(batch, shrinkage=0.0).gather(1, batch.y[:, None]).mean()
+    return Discriminant(batch).posteriors(0.0).gather(1, batch.y[:, None]).mean()

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from .contract import Batch, prepare, scored
-from .scatter import class_means, class_sums, gram_basis, left_basis
+from .scatter import centred_blocks, class_sums, gram, gram_basis, regular_factor, scatter, spectrum
 
 
 @scored
@@ -32,12 +33,22 @@ def h_score(features: Any, labels: Any, *, device: str | None = None) -> Tensor:
         InputError: inputs that do not fit together or are not finite, no such device.
 
     Source:
-        Bao et al., definition 2, with a pseudo-inverse. Computed from the left singular vectors of the
-        centred features alone: the sum over classes of the squared norm of their class sum over n_c.
+        Bao et al., definition 2, with a pseudo-inverse of the covariance.
     """
     batch = prepare(features, labels, device=device, drop_constant=True)
-    vectors, _ = left_basis(batch.x - batch.x.mean(dim=0))
-    return (class_sums(batch.with_features(vectors)).square().sum(dim=1) / batch.counts).sum()
+    n, d = batch.x.shape
+    centre = batch.x.mean(dim=0)
+    if n < d:
+        left, _ = gram_basis((batch.x - centre).T)
+        return (class_sums(batch.with_features(left)).square().sum(dim=1) / batch.counts).sum()
+    square = scatter(batch.x, centre)
+    means = _weighted_means(batch, centre)
+    factor, failed = torch.linalg.cholesky_ex(square)
+    pivots = factor.diagonal().square()
+    if not failed and pivots.min() > n * torch.finfo(square.dtype).eps * square.diagonal().max():
+        return torch.linalg.solve_triangular(factor, means.T, upper=False).square().sum()
+    basis, values = spectrum(square, n)
+    return ((means @ basis).square() / values).sum()
 
 
 @scored
@@ -57,29 +68,41 @@ def regularised_h_score(features: Any, labels: Any, *, device: str | None = None
 
     Source:
         Ibrahim et al., section 3.1: the covariance of the class means is scaled by one minus the shrinkage.
-        Shrinkage of Ledoit & Wolf 2004. Only directions in which the samples vary count, so that fewer
-        samples than features cost no large matrix.
+        Shrinkage of Ledoit & Wolf 2004. Fewer samples than features cost no matrix of n_features x
+        n_features: with the centred samples Z, Z'Z and ZZ' have the same trace and norm, and
+        Z (a Z'Z + b I)^-1 Z' = (I - b (a ZZ' + b I)^-1) / a.
     """
     batch = prepare(features, labels, device=device)
-    centred = batch.with_features(batch.x - batch.x.mean(dim=0))
-    n, d = centred.x.shape
-    if n >= d:
-        basis, values = gram_basis(centred.x)
-    else:
-        left, values = gram_basis(centred.x.T)
-        basis = centred.x.T @ (left / values.sqrt())
-    sphere = values.sum() / (n * d)  # mean variance
-    shrinkage = _ledoit_wolf(centred, values, sphere)
-    variances = (1 - shrinkage) * values / n + shrinkage * sphere
-    between = (batch.counts[:, None] * (class_means(centred) @ basis).square()).sum(dim=0) / (n - 1)
-    return (1 - shrinkage) * (between / variances).sum()
+    n, d = batch.x.shape
+    centre = batch.x.mean(dim=0)
+    square = (gram((batch.x - centre).T) if n < d else scatter(batch.x, centre)) / n
+    sphere = float(square.trace()) / d  # mean variance
+    shrinkage = _ledoit_wolf(square.square().sum(), batch.x, centre, sphere)
+    factor, ridge = regular_factor((1 - shrinkage) * square, shrinkage * sphere, sphere)
+    if n < d:
+        members = functional.one_hot(batch.y) / batch.counts.sqrt()  # (n_samples, n_classes), orthonormal columns
+        left_over = torch.linalg.solve_triangular(factor, members, upper=False).square().sum()
+        return n * (batch.n_classes - ridge * left_over) / (n - 1)
+    means = _weighted_means(batch, centre)
+    return (1 - shrinkage) * torch.linalg.solve_triangular(factor, means.T, upper=False).square().sum() / (n - 1)
 
 
-def _ledoit_wolf(centred: Batch, values: Tensor, sphere: Tensor) -> Tensor:
-    """Optimal weight of the spherical part."""
-    n, d = centred.x.shape
-    square = (values / n).square().sum()  # squared norm of the covariance
-    fourth = centred.x.square().sum(dim=1).square().sum() / n
+def _weighted_means(batch: Batch, centre: Tensor) -> Tensor:
+    """Class means less the mean of all, times the root of their counts, shape (n_classes, n_features)."""
+    return class_sums(batch) / batch.counts[:, None].sqrt() - batch.counts[:, None].sqrt() * centre
+
+
+def _ledoit_wolf(square: Tensor, x: Tensor, centre: Tensor, sphere: float) -> float:
+    """Optimal weight of the spherical part.
+
+    Args:
+        square: squared norm of the covariance.
+        x: features, shape (n_samples, n_features).
+        centre: their mean.
+        sphere: their mean variance.
+    """
+    n, d = x.shape
+    fourth = sum(block.square_().sum(dim=1).square().sum() for _, block in centred_blocks(x, centre)) / n
     error = (fourth - square) / (n * d)
-    distance = (square - d * sphere.square()) / d
-    return torch.minimum(error, distance) / distance.clamp_min(torch.finfo(values.dtype).tiny)
+    distance = (square - d * sphere**2) / d
+    return float(torch.minimum(error, distance) / distance.clamp_min(torch.finfo(x.dtype).tiny))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .contract import prepare, scored
 
-CHUNK = 1024  # rows compared with all others at a time
+CHUNK = 512  # rows compared with all others at a time
 
 
 @scored

@@ -14,6 +14,8 @@ from fennec.errors import InputError
 
 from .contract import Batch, prepare, scored
 
+BLOCK = 128  # rows at a time, so that no second table of the size of the probabilities is made
+
 
 @scored
 def leep(probs: Any, labels: Any, *, device: str | None = None) -> Tensor:
@@ -46,7 +48,11 @@ def expected_prediction(batch: Batch) -> Tensor:
     joint = torch.zeros(batch.n_classes, batch.x.shape[1], dtype=batch.x.dtype, device=batch.x.device)
     joint.index_add_(0, batch.y, batch.x)  # up to a factor that cancels
     conditional = joint / joint.sum(dim=0).clamp_min(torch.finfo(batch.x.dtype).tiny)
-    return (batch.x * conditional[batch.y]).sum(dim=1)
+    likelihood = torch.empty_like(batch.x[:, 0])
+    for start in range(0, len(likelihood), BLOCK):
+        rows = slice(start, start + BLOCK)
+        likelihood[rows] = (batch.x[rows] * conditional[batch.y[rows]]).sum(dim=1)
+    return likelihood
 
 
 def prepare_probs(probs: Any, labels: Any, *, device: str | None = None) -> Batch:
@@ -57,7 +63,7 @@ def prepare_probs(probs: Any, labels: Any, *, device: str | None = None) -> Batc
     """
     batch = prepare(probs, labels, device=device)
     sums = batch.x.sum(dim=1)
-    if bool((batch.x < 0).any()) or bool(((sums - 1).abs() > 0.01).any()):
+    if bool(batch.x.min() < 0) or bool(((sums - 1).abs() > 0.01).any()):
         worst = float(sums[(sums - 1).abs().argmax()])
         raise InputError(f"probs hold rows that are no probabilities (one sums to {worst:.3g}); apply softmax")
     return batch

@@ -5,6 +5,7 @@ Source: You et al., ICML 2021, arXiv:2102.11005, and JMLR 2022, arXiv:2110.10545
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -39,7 +40,11 @@ def logme(features: Any, labels: Any, *, compat: Literal["thuml"] | None = None,
         here it is counted, as in the first version of the authors' code.
     """
     batch = prepare(features, labels, device=device)
-    return _evidence(batch.x, class_sums(batch).T, batch.counts, full=compat != "thuml").mean()
+
+    def products(z: Tensor) -> Tensor:
+        return class_sums(batch.with_features(z)).T
+
+    return _evidence(batch.x, products, batch.counts, full=compat != "thuml").mean()
 
 
 @scored
@@ -66,15 +71,15 @@ def logme_regression(
     x = matrix(features, "features", device=device)
     columns = targets if np.ndim(targets) == 2 else np.reshape(targets, (-1, 1))
     y = matrix(columns, "targets", n_rows=len(x), device=device)
-    return _evidence(x, x.T @ y, y.square().sum(dim=0), full=compat != "thuml").mean()
+    return _evidence(x, lambda z: z.T @ y, y.square().sum(dim=0), full=compat != "thuml").mean()
 
 
-def _evidence(x: Tensor, products: Tensor, squares: Tensor, *, full: bool) -> Tensor:
+def _evidence(x: Tensor, products: Callable[[Tensor], Tensor], squares: Tensor, *, full: bool) -> Tensor:
     """Log evidence per sample of every target.
 
     Args:
         x: features, shape (n_samples, n_features).
-        products: of features and targets, shape (n_features, n_targets).
+        products: of columns, shape (n_samples, n_columns), and targets, shape (n_columns, n_targets).
         squares: sum of squares of every target, shape (n_targets,).
         full: whether directions beyond the number of samples count.
 
@@ -84,10 +89,10 @@ def _evidence(x: Tensor, products: Tensor, squares: Tensor, *, full: bool) -> Te
     n, d = x.shape
     if n >= d:
         vectors, sigma = gram_basis(x)
-    else:  # eigenvectors of the samples, carried to the features
-        left, sigma = gram_basis(x.T)
-        vectors = x.T @ (left / sigma.sqrt())
-    explained = (vectors.T @ products).square() / sigma[:, None]  # (rank, n_targets)
+        explained = (vectors.T @ products(x)).square() / sigma[:, None]  # (rank, n_targets)
+    else:
+        vectors, sigma = gram_basis(x.T)
+        explained = products(vectors).square()
     rest = (squares - explained.sum(dim=0)).clamp_min(0.0)
     sigma = sigma[:, None]
     alpha, beta = torch.ones_like(squares), torch.ones_like(squares)

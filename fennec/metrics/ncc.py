@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .contract import Batch, prepare, scored
-from .scatter import class_means, class_sums
+from .scatter import BLOCK, class_means, class_sums
 
 
 @scored
@@ -38,8 +38,13 @@ def ncc(features: Any, labels: Any, *, cosine: bool = False, device: str | None 
 def class_posterior(batch: Batch) -> Tensor:
     """Mean posterior of the true class under Gaussian classes with identity covariance."""
     means = class_means(batch)
-    logits = batch.x @ means.T - 0.5 * means.square().sum(dim=1) + torch.log(batch.counts / len(batch.x))
-    return torch.softmax(logits, dim=1).gather(1, batch.y[:, None]).mean()
+    offsets = torch.log(batch.counts / len(batch.x)) - 0.5 * means.square().sum(dim=1)
+    total = torch.zeros((), dtype=means.dtype, device=means.device)
+    for start in range(0, len(batch.x), BLOCK):
+        rows = slice(start, start + BLOCK)
+        logits = torch.addmm(offsets, batch.x[rows], means.T)
+        total += torch.softmax(logits, dim=1).gather(1, batch.y[rows, None]).sum()
+    return total / len(batch.x)
 
 
 def _leave_one_out(batch: Batch) -> Tensor:

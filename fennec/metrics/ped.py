@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .contract import Batch, Score, matrix, prepare, scored
-from .scatter import class_means, class_variances
+from .scatter import class_means, class_variances, deviations
 
 TIME_STEP, MAX_STEPS, EXIT_RATIO = 0.1, 6, 0.5
 STD_FLOOR = 1e-3
@@ -68,11 +68,11 @@ def push_apart(batch: Batch, reference: Tensor, *, n_sigma: float, stiffness: fl
     Returns:
         Shape (n_samples, n_features); classes are translated as a whole.
     """
-    scale = reference.std(dim=0, correction=0).clamp_min(STD_FLOOR)
-    shift = reference.mean(dim=0)
-    scaled = batch.with_features((batch.x - shift) / scale)
-    means = start = class_means(scaled)
-    radii = class_variances(scaled, means).sum(dim=1).sqrt()  # rigid motion keeps them
+    shift, deviation = deviations(reference)
+    scale = deviation.clamp_min(STD_FLOOR)
+    centres = class_means(batch)
+    means = start = (centres - shift) / scale
+    radii = (class_variances(batch, centres) / scale.square()).sum(dim=1).sqrt()  # rigid motion keeps them
     first = None
     for _ in range(MAX_STEPS):
         move = _one_step(means, radii, n_sigma, stiffness)
@@ -81,7 +81,8 @@ def push_apart(batch: Batch, reference: Tensor, *, n_sigma: float, stiffness: fl
         if not total / first > EXIT_RATIO:  # also when nothing overlaps
             break
         means = means + move
-    return batch.x + ((means - start) * scale)[batch.y]
+    moved = ((means - start) * scale)[batch.y]
+    return moved.add_(batch.x)
 
 
 def _one_step(means: Tensor, radii: Tensor, n_sigma: float, stiffness: float) -> Tensor:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import scipy.linalg
 import torch
 from torch import Tensor
 
-from .contract import Batch
+from .contract import Batch, Undefined
+
+BLOCK = 1024  # rows taken at a time, so that a large set of features is never copied whole
+PANEL = 256  # columns of a symmetric product computed at a time
 
 
 def class_sums(batch: Batch) -> Tensor:
@@ -21,7 +27,51 @@ def class_means(batch: Batch) -> Tensor:
 
 def class_variances(batch: Batch, means: Tensor) -> Tensor:
     """Variance of every feature within every class, divisor n, shape (n_classes, n_features)."""
-    return class_means(batch.with_features((batch.x - means[batch.y]) ** 2))
+    sums = torch.zeros_like(means)
+    for rows, block in centred_blocks(batch.x, means, batch.y):
+        sums.index_add_(0, batch.y[rows], block.square_())
+    return sums / batch.counts[:, None]
+
+
+def deviations(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation, divisor n, of every feature, each of shape (n_features,)."""
+    mean = x.mean(dim=0)
+    squares = torch.zeros_like(mean)
+    for _, block in centred_blocks(x, mean):
+        squares += block.square_().sum(dim=0)
+    return mean, (squares / len(x)).sqrt()
+
+
+def centred_blocks(x: Tensor, centres: Tensor, y: Tensor | None = None) -> Iterator[tuple[slice, Tensor]]:
+    """Blocks of rows, each as a slice and a fresh tensor of the samples less their centre."""
+    for start in range(0, len(x), BLOCK):
+        rows = slice(start, start + BLOCK)
+        yield rows, x[rows] - (centres if y is None else centres[y[rows]])
+
+
+def gram(x: Tensor) -> Tensor:
+    """x'x, shape (n_features, n_features); little more than one of its triangles is computed."""
+    n_features = x.shape[1]
+    square = torch.empty(n_features, n_features, dtype=x.dtype, device=x.device)
+    for start in range(0, n_features, PANEL):
+        end = start + PANEL
+        torch.mm(x[:, start:end].T, x[:, start:], out=square[start:end, start:])
+        square[end:, start:end] = square[start:end, end:].T
+    return square
+
+
+def scatter(x: Tensor, centres: Tensor, y: Tensor | None = None) -> Tensor:
+    """Sum of the outer products of samples less a centre, shape (n_features, n_features).
+
+    Args:
+        x: shape (n_samples, n_features).
+        centres: of all samples, shape (n_features,), or of every class, shape (n_classes, n_features).
+        y: the class of every sample, for the latter.
+    """
+    total = torch.zeros(x.shape[1], x.shape[1], dtype=x.dtype, device=x.device)
+    for _, block in centred_blocks(x, centres, y):
+        total += gram(block)
+    return total
 
 
 def principal_components(x: Tensor, n_components: int, *, exact: bool = True) -> Tensor:
@@ -42,37 +92,66 @@ def principal_components(x: Tensor, n_components: int, *, exact: bool = True) ->
 
         reducer = PCA(kept, svd_solver="randomized", iterated_power=1, random_state=1919)
         return torch.as_tensor(reducer.fit_transform(x.cpu().numpy()), dtype=x.dtype, device=x.device)
-    centred = x - x.mean(dim=0)
+    mean = x.mean(dim=0)
     if x.shape[0] >= x.shape[1]:
-        return centred @ torch.linalg.eigh(centred.T @ centred)[1][:, -kept:].flip(1)
-    values, vectors = torch.linalg.eigh(centred @ centred.T)
-    return torch.as_tensor(vectors[:, -kept:].flip(1) * values[-kept:].flip(0).clamp_min(0.0).sqrt())
+        _, vectors = _leading(scatter(x, mean), kept)
+        return x @ vectors - mean @ vectors
+    values, vectors = _leading(gram((x - mean).T), kept)
+    return torch.as_tensor(vectors * values.clamp_min(0.0).sqrt())
 
 
 def gram_basis(x: Tensor) -> tuple[Tensor, Tensor]:
     """Right singular vectors and squared singular values that are not zero up to rounding.
 
     Args:
-        x: shape (n_samples, n_features).
+        x: shape (n_samples, n_features); transposed, the left ones come back.
 
     Returns:
         Vectors, shape (n_features, rank), and squared singular values, shape (rank,).
     """
-    values, vectors = torch.linalg.eigh(x.T @ x)
-    kept = values > values[-1] * max(x.shape) * torch.finfo(x.dtype).eps
-    return vectors[:, kept], values[kept]
+    return spectrum(gram(x), max(x.shape))
 
 
-def left_basis(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Left singular vectors and squared singular values that are not zero, by the smaller Gram matrix.
+def spectrum(square: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Eigenvectors and eigenvalues that are not zero up to the rounding of a product over `size` terms."""
+    values, vectors = torch.linalg.eigh(square)
+    kept = values > values[-1] * size * torch.finfo(square.dtype).eps
+    return (vectors, values) if kept.all() else (vectors[:, kept], values[kept])
+
+
+def regular_factor(square: Tensor, ridge: float, unit: float) -> tuple[Tensor, float]:
+    """Cholesky factor of a positive matrix plus a ridge, which grows tenfold until there is a factor.
 
     Args:
-        x: shape (n_samples, n_features).
+        square: symmetric, shape (size, size); gets the ridge added in place.
+        ridge: first value on the diagonal.
+        unit: what the ridge is measured by; the first to try after 0 is 1e-10 of it.
 
     Returns:
-        Vectors, shape (n_samples, rank), and squared singular values, shape (rank,).
+        Lower triangle and the ridge in it.
+
+    Raises:
+        Undefined: a ridge of a thousandth of the unit is not enough.
     """
-    if x.shape[0] <= x.shape[1]:
-        return gram_basis(x.T)
-    vectors, values = gram_basis(x)
-    return x @ (vectors / values.sqrt()), values
+    diagonal = square.diagonal()
+    diagonal += ridge
+    while True:
+        factor, failed = torch.linalg.cholesky_ex(square)
+        if not failed:
+            return factor, ridge
+        if ridge > 1e-3 * unit:
+            raise Undefined("the scatter is singular")
+        larger = max(10 * ridge, 1e-10 * unit)
+        diagonal += larger - ridge
+        ridge = larger
+
+
+def _leading(square: Tensor, n_kept: int) -> tuple[Tensor, Tensor]:
+    """The largest eigenvalues, descending, and their eigenvectors."""
+    size = len(square)
+    if square.device.type == "cpu" and size >= 16 * n_kept:  # so few do not need all the others
+        found = scipy.linalg.eigh(square.numpy(), subset_by_index=(size - n_kept, size - 1), check_finite=False)
+        values, vectors = (torch.from_numpy(part) for part in found)
+    else:
+        values, vectors = torch.linalg.eigh(square)
+    return values[-n_kept:].flip(0), vectors[:, -n_kept:].flip(1)

@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from .contract import Batch, Undefined, prepare, scored
-from .scatter import class_means, principal_components
+from .scatter import class_means, gram, principal_components, regular_factor, scatter
 
 FLOOR = 1e-10  # of the shrinkage
+EPSILON = 1e-30  # of a norm
 
 
 @scored
@@ -48,90 +50,81 @@ def sfda(features: Any, labels: Any, *, pca_dim: int | None = None, device: str 
     batch = prepare(features, labels, device=device)
     if pca_dim is not None:
         batch = batch.with_features(principal_components(batch.x, pca_dim))
-    means = class_means(batch)
-    shrinkage = max(float(torch.exp(-5 * largest_eigenvalue(batch.x - means[batch.y]))), FLOOR)
-    confidence = torch.softmax(posteriors(batch, shrinkage), dim=1).gather(1, batch.y[:, None])
+    discriminant = Discriminant(batch)
+    shrinkage = discriminant.shrinkage()
+    confidence = torch.softmax(discriminant.posteriors(shrinkage), dim=1).gather(1, batch.y[:, None])
+    means = discriminant.means
     others = (means.sum(dim=0) - means) / (batch.n_classes - 1)
-    harder = confidence * batch.x + (1 - confidence) * others[batch.y]
-    return posteriors(batch.with_features(harder), shrinkage).gather(1, batch.y[:, None]).mean()
+    harder = others[batch.y].lerp_(batch.x, confidence)
+    del discriminant  # its scatter is not needed beside the next one
+    return Discriminant(batch.with_features(harder)).posteriors(shrinkage).gather(1, batch.y[:, None]).mean()
 
 
-def largest_eigenvalue(centred: Tensor) -> Tensor:
-    """Estimate of the largest eigenvalue of the within-class scatter, by six multiplications as released.
-
-    Args:
-        centred: features less their class mean, shape (n_samples, n_features).
-    """
-
-    def scatter(vector: Tensor) -> Tensor:
-        return centred.T @ (centred @ vector) / len(centred)
-
-    left = scatter(torch.ones(centred.shape[1], dtype=centred.dtype, device=centred.device))
-    right = left
-    for _ in range(3):
-        right = scatter(left)
-        right = right / right.norm().clamp_min(torch.finfo(right.dtype).tiny)
-        left = scatter(right)
-        left = left / left.norm().clamp_min(torch.finfo(left.dtype).tiny)
-    return left @ scatter(right)
-
-
-def posteriors(batch: Batch, shrinkage: float) -> Tensor:
-    """Class probabilities of a linear discriminant with a shrunken scatter, on its own samples.
+class Discriminant:
+    """Linear discriminant with a shrunken within-class scatter, evaluated on its own samples.
 
     Args:
         batch: features and labels.
-        shrinkage: weight of the spherical part, in [0, 1].
-
-    Returns:
-        Shape (n_samples, n_classes).
 
     Raises:
         Undefined: the features do not vary within any class.
     """
-    means = class_means(batch)
-    centred = batch.x - means[batch.y]
-    n, d = centred.shape
-    ridge = centred.square().sum() / (n * d)  # mean variance within classes
-    if ridge <= 0:
-        raise Undefined("the features do not vary within any class")
-    solve = _in_rows if n < d else _in_columns
-    products, norms = solve(batch.x, means, centred, shrinkage, float(ridge))
-    return torch.softmax(products - 0.5 * norms + torch.log(batch.counts / n), dim=1)
 
+    def __init__(self, batch: Batch) -> None:
+        """Take the scatter, or the products of the samples where these are fewer than the features."""
+        self.batch, self.means = batch, class_means(batch)
+        self.n_samples, self.n_features = batch.x.shape
+        self.centred = batch.x - self.means[batch.y] if self.n_samples < self.n_features else None
+        self.square = scatter(batch.x, self.means, batch.y) if self.centred is None else gram(self.centred.T)
+        self.square /= self.n_samples
+        self.ridge = float(self.square.trace()) / self.n_features  # mean variance within classes
+        if self.ridge <= 0:
+            raise Undefined("the features do not vary within any class")
 
-def _in_columns(x: Tensor, means: Tensor, centred: Tensor, shrinkage: float, ridge: float) -> tuple[Tensor, Tensor]:
-    """X S^-1 m_c and m_c S^-1 m_c by one Cholesky decomposition of the scatter S."""
-    scatter = centred.T @ centred
-    scatter *= (1 - shrinkage) / len(centred)
-    diagonal = scatter.diagonal()
-    added = shrinkage * ridge
-    diagonal += added
-    while True:
-        factor, failed = torch.linalg.cholesky_ex(scatter)
-        if not failed:
-            break
-        if added > 1e-3 * ridge:
-            raise Undefined("the within-class scatter is singular")
-        larger = max(10 * added, FLOOR * ridge)
-        diagonal += larger - added
-        added = larger
-    directions = torch.cholesky_solve(means.T, factor)  # (n_features, n_classes)
-    return x @ directions, (means.T * directions).sum(dim=0)
+    def shrinkage(self) -> float:
+        """Weight of the spherical part: exp(-5 times an estimate of the largest eigenvalue), as released."""
+        left = self._multiply(torch.ones_like(self.means[0]))
+        right = left
+        for _ in range(3):
+            right = functional.normalize(self._multiply(left), dim=0, eps=EPSILON)
+            left = functional.normalize(self._multiply(right), dim=0, eps=EPSILON)
+        return max(float(torch.exp(-5 * (left @ self._multiply(right)))), FLOOR)
 
+    def posteriors(self, shrinkage: float) -> Tensor:
+        """Class probabilities of the samples, shape (n_samples, n_classes).
 
-def _in_rows(x: Tensor, means: Tensor, centred: Tensor, shrinkage: float, ridge: float) -> tuple[Tensor, Tensor]:
-    """The same where samples are fewer than features, without any matrix of n_features x n_features.
+        Args:
+            shrinkage: weight of the spherical part, in [0, 1].
 
-    Directions are split into the span of the centred samples and the rest, on which the scatter is the ridge.
-    """
-    values, vectors = torch.linalg.eigh(centred @ centred.T)
-    kept = values > values[-1] * max(centred.shape) * torch.finfo(x.dtype).eps
-    values, vectors = values[kept], vectors[:, kept]
-    added = max(shrinkage, FLOOR) * ridge
-    inside = 1 / ((1 - shrinkage) * values / len(centred) + added)
-    basis = centred.T @ (vectors / values.sqrt())  # (n_features, rank)
-    x_in, means_in = x @ basis, means @ basis
-    products = (x_in * (inside - 1 / added)) @ means_in.T + x @ means.T / added
-    norms = (means_in.square() * (inside - 1 / added)).sum(dim=1) + means.square().sum(dim=1) / added
-    return products, norms
+        Raises:
+            Undefined: the scatter is singular.
+        """
+        products, norms = self._in_columns(shrinkage) if self.centred is None else self._in_rows(shrinkage)
+        products += torch.log(self.batch.counts / self.n_samples) - 0.5 * norms
+        return torch.softmax(products, dim=1)
+
+    def _multiply(self, vector: Tensor) -> Tensor:
+        """The within-class scatter times a vector."""
+        if self.centred is None:
+            return self.square @ vector
+        return self.centred.T @ (self.centred @ vector) / self.n_samples
+
+    def _in_columns(self, shrinkage: float) -> tuple[Tensor, Tensor]:
+        """X S^-1 m_c and m_c S^-1 m_c by one Cholesky decomposition of the shrunken scatter S."""
+        factor, _ = regular_factor((1 - shrinkage) * self.square, shrinkage * self.ridge, self.ridge)
+        directions = torch.cholesky_solve(self.means.T, factor)  # (n_features, n_classes)
+        return self.batch.x @ directions, (self.means.T * directions).sum(dim=0)
+
+    def _in_rows(self, shrinkage: float) -> tuple[Tensor, Tensor]:
+        """The same without any matrix of n_features x n_features.
+
+        With the centred samples Z, weight a / n and ridge b, S = a Z'Z / n + b I, so that
+        Z S^-1 = (a ZZ' / n + b I)^-1 Z, and S^-1 = (I - a Z' (a ZZ' / n + b I)^-1 Z / n) / b for the means.
+        """
+        assert self.centred is not None
+        least = max(shrinkage, FLOOR) * self.ridge
+        factor, added = regular_factor((1 - shrinkage) * self.square, least, self.ridge)
+        across = self.centred @ self.means.T  # (n_samples, n_classes)
+        inside = torch.cholesky_solve(across, factor)
+        between = (self.means @ self.means.T - (1 - shrinkage) / self.n_samples * (across.T @ inside)) / added
+        return inside + between[self.batch.y], between.diagonal()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .contract import Undefined, prepare, scored
+from .scatter import gram
 
 EPSILON = 1e-4
 
@@ -51,7 +52,7 @@ def transrate(
     if size <= 0:
         raise Undefined("no feature varies over the samples")
     if unit_scale:
-        z = z / size
+        z /= size
     rates = torch.stack([_coding_rate(z[batch.y == label]) for label in range(batch.n_classes)])
     within = torch.dot(batch.counts / len(z), rates) if class_weights == "share" else rates.mean()
     return _coding_rate(z) - within
@@ -59,7 +60,7 @@ def transrate(
 
 def _coding_rate(z: Tensor) -> Tensor:
     """Half the log determinant of I + z'z / (n eps), by the smaller Gram matrix."""
-    gram = z @ z.T if z.shape[0] < z.shape[1] else z.T @ z
-    gram = gram / (len(z) * EPSILON)
-    gram.diagonal().add_(1.0)
-    return torch.linalg.cholesky(gram).diagonal().log().sum()
+    square = gram(z.T if z.shape[0] < z.shape[1] else z)
+    square /= len(z) * EPSILON
+    square.diagonal().add_(1.0)
+    return torch.linalg.cholesky(square).diagonal().log().sum()
