@@ -21,8 +21,11 @@ lint: $(BIN)/.ready
 test: lint
 	$(BIN)/pytest --cov=fennec --cov-report=term:skip-covered
 
-bench: $(BIN)/.ready  ## every figure in the README; about half an hour
+bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; about two hours
 	$(BIN)/python benchmark/leave_one_task_out.py
 	$(BIN)/python benchmark/partial_knowledge.py
 	$(BIN)/python benchmark/speed.py
+	$(BIN)/python benchmark/metric_parity.py
+	$(BIN)/python benchmark/metric_speed.py --seconds 30
+	$(BIN)/python benchmark/real_features.py
 	$(BIN)/python benchmark/tables.py

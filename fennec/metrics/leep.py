@@ -47,11 +47,11 @@ def expected_prediction(batch: Batch) -> Tensor:
     """
     joint = torch.zeros(batch.n_classes, batch.x.shape[1], dtype=batch.x.dtype, device=batch.x.device)
     joint.index_add_(0, batch.y, batch.x)  # up to a factor that cancels
-    conditional = joint / joint.sum(dim=0).clamp_min(torch.finfo(batch.x.dtype).tiny)
+    joint /= joint.sum(dim=0).clamp_min(torch.finfo(batch.x.dtype).tiny)  # now p(label | source class)
     likelihood = torch.empty_like(batch.x[:, 0])
     for start in range(0, len(likelihood), BLOCK):
         rows = slice(start, start + BLOCK)
-        likelihood[rows] = (batch.x[rows] * conditional[batch.y[rows]]).sum(dim=1)
+        likelihood[rows] = (batch.x[rows] * joint[batch.y[rows]]).sum(dim=1)
     return likelihood
 
 

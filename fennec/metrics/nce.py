@@ -36,7 +36,6 @@ def nce(probs: Any, labels: Any, *, device: str | None = None) -> Tensor:
     """
     batch = prepare_probs(probs, labels, device=device)
     source = batch.x.argmax(dim=1)
-    cells = torch.bincount(source * batch.n_classes + batch.y, minlength=batch.x.shape[1] * batch.n_classes)
-    joint = cells.reshape(-1, batch.n_classes).to(batch.x.dtype) / len(source)
-    marginal = joint.sum(dim=1, keepdim=True)
-    return (torch.xlogy(joint, joint) - torch.xlogy(joint, marginal)).sum()
+    cells, joint = torch.unique(source * batch.n_classes + batch.y, return_counts=True)  # those that occur
+    marginal = torch.bincount(source)[cells.div(batch.n_classes, rounding_mode="floor")]
+    return (joint * (joint.to(batch.x.dtype) / marginal).log()).sum() / len(source)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from scipy.stats import spearmanr
 from torch import Tensor
 
 from .contract import Undefined, prepare, scored, tiny, varying
@@ -60,31 +61,33 @@ def parc(
     if pca_dim is not None:
         x = principal_components(x, pca_dim, exact=exact_pca)
     mean, deviation = deviations(x)
-    rows = ((x - mean) / deviation).where(varying(mean, deviation), 0.0)
+    varies = varying(mean, deviation)
+    rows = x - mean
+    rows *= torch.where(varies, 1 / deviation, 0.0)
     rows -= rows.mean(dim=1, keepdim=True)
     norms = rows.norm(dim=1, keepdim=True)
     if len(rows) < 3 or rows.shape[1] < 2 or bool((norms <= tiny(x, 1e-12)).any()):
         raise Undefined("a sample has no correlation with others: its standardised features are all equal")
     rows /= norms
     pairs = torch.ones(len(rows), len(rows), dtype=torch.bool, device=x.device).triu_(1)
-    alike = gram(rows.T)[pairs].round_(decimals=12 if x.dtype == torch.float64 else 6)
-    ranks = _mean_ranks(1 - alike)  # rounded, so that equal pairs tie whatever the order of the sums
-    if compat == "parc":
-        one_hot = np.eye(batch.n_classes)[y.cpu().numpy()]
-        unlike = _mean_ranks(torch.as_tensor(1 - np.corrcoef(one_hot)).to(x)[pairs])
-    else:
-        unlike = (y[:, None] != y)[pairs].to(x.dtype)
-    ranks, unlike = ranks - ranks.mean(), unlike - unlike.mean()
-    spread = ranks.norm() * unlike.norm()
-    if spread <= 0:
+    alike = gram(rows.T)[pairs]
+    alike.round_(decimals=12 if x.dtype == torch.float64 else 6)  # equal pairs tie whatever the order of the sums
+    same = (y[:, None] == y)[pairs]
+    values, ranks, counts = _distinct(alike)
+    n_same = int(same.sum())
+    if len(values) == 1 or n_same in (0, len(same)):
         raise Undefined("all pairs of samples are equally alike")
-    return 100 * torch.dot(ranks, unlike) / spread
+    if compat == "parc":
+        unlike = 1 - np.corrcoef(np.eye(batch.n_classes)[y.cpu().numpy()])[pairs.cpu().numpy()]
+        return torch.as_tensor(100 * spearmanr(1 - alike.cpu(), unlike).statistic)
+    spread = (counts * ranks.square()).sum().sqrt() * (n_same * (1 - n_same / len(same))) ** 0.5
+    return 100 * ranks[torch.searchsorted(values, alike[same])].sum() / spread
 
 
-def _mean_ranks(values: Tensor) -> Tensor:
-    """Ranks from 1, ties share their mean, shape (n,)."""
-    on_cpu = values.device.type == "cpu"  # where numpy sorts twice as fast
-    order = torch.from_numpy(np.argsort(values.numpy())) if on_cpu else values.argsort()
-    counts = torch.unique_consecutive(values[order], return_counts=True)[1]
-    means = (counts.cumsum(0) - (counts - 1) / 2).to(values.dtype)
-    return torch.empty_like(values).index_copy_(0, order, means.repeat_interleave(counts))
+def _distinct(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Distinct values, ascending, their ranks less the mean rank, and how often they occur."""
+    on_cpu = values.device.type == "cpu"  # where numpy sorts several times as fast
+    ordered = torch.from_numpy(np.sort(values.numpy())) if on_cpu else values.sort().values
+    distinct, counts = torch.unique_consecutive(ordered, return_counts=True)
+    ranks = counts.cumsum(0) - (counts - 1) / 2 - (len(values) + 1) / 2
+    return distinct, ranks.to(values.dtype), counts

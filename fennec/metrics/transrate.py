@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .contract import Undefined, prepare, scored
-from .scatter import gram
+from .scatter import deviations, gram, scatter
 
 EPSILON = 1e-4
 
@@ -47,20 +47,28 @@ def transrate(
         Equation 5 with distortion 1e-4; classes are not centred again.
     """
     batch = prepare(features, labels, device=device)
-    z = batch.x - batch.x.mean(dim=0)
-    size = z.square().mean().sqrt()
-    if size <= 0:
+    n, d = batch.x.shape
+    mean, deviation = deviations(batch.x)
+    variance = float(deviation.square().mean())
+    if variance <= 0:
         raise Undefined("no feature varies over the samples")
-    if unit_scale:
-        z /= size
-    rates = torch.stack([_coding_rate(z[batch.y == label]) for label in range(batch.n_classes)])
-    within = torch.dot(batch.counts / len(z), rates) if class_weights == "share" else rates.mean()
-    return _coding_rate(z) - within
+    distortion = EPSILON * variance if unit_scale else EPSILON
+    large = (2 * batch.counts >= d) & (n >= d)  # classes whose product of features serves the whole as well
+    whole = gram((batch.x - mean).T) if n < d else scatter(batch.x[~large[batch.y]], mean)
+    rates = []
+    for label, is_large in enumerate(large.tolist()):
+        z = batch.x[batch.y == label]  # a copy
+        z -= mean
+        square = gram(z if is_large else z.T)
+        if is_large:
+            whole += square
+        rates.append(_coding_rate(square, len(z), distortion))
+    within = torch.stack(rates) * (batch.counts / n if class_weights == "share" else 1 / batch.n_classes)
+    return _coding_rate(whole, n, distortion) - within.sum()
 
 
-def _coding_rate(z: Tensor) -> Tensor:
-    """Half the log determinant of I + z'z / (n eps), by the smaller Gram matrix."""
-    square = gram(z.T if z.shape[0] < z.shape[1] else z)
-    square /= len(z) * EPSILON
+def _coding_rate(square: Tensor, n_samples: int, distortion: float) -> Tensor:
+    """Half the log determinant of I + square / (n eps), of a product of features or of samples; overwrites it."""
+    square /= n_samples * distortion
     square.diagonal().add_(1.0)
     return torch.linalg.cholesky(square).diagonal().log().sum()
