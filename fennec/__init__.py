@@ -12,6 +12,7 @@ from typing import Any
 __version__ = "0.1.0.dev0"
 
 _HOME = {
+    "ArchitectureGraph": "graph",
     "Catalog": "catalog",
     "Encoder": "encoders",
     "Explanation": "ranking",
@@ -26,6 +27,7 @@ _HOME = {
     "TransferMatrix": "matrix",
     "embed_task": "task",
     "extract_features": "features",
+    "graph_of": "graph",
     "load_catalog": "catalog",
     "load_hubs": "hubs",
     "load_known_embeddings": "embeddings",
@@ -38,6 +40,7 @@ _HOME = {
 }
 
 __all__ = [
+    "ArchitectureGraph",
     "Catalog",
     "Encoder",
     "Explanation",
@@ -53,6 +56,7 @@ __all__ = [
     "__version__",
     "embed_task",
     "extract_features",
+    "graph_of",
     "load_catalog",
     "load_hubs",
     "load_known_embeddings",
