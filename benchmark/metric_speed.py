@@ -16,6 +16,7 @@ import multiprocessing
 import resource
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,89 @@ def reference_nce(_: np.ndarray, y: np.ndarray, probs: np.ndarray) -> float:
     return total
 
 
+def reference_fda(x: np.ndarray, y: np.ndarray, _: np.ndarray) -> float:
+    """Full singular value decomposition, full generalised eigenvectors."""
+    from sklearn.decomposition import PCA
+
+    z = PCA(min(32, *x.shape), svd_solver="full").fit_transform(x)
+    return float(_posterior(z, y, 0.0)[np.arange(len(y)), y].mean())
+
+
+def reference_etran(x: np.ndarray, y: np.ndarray, _: np.ndarray) -> float:
+    """Eigenvectors of the within-class scatter that cancel, and the energy by a full sort."""
+    c = y.max() + 1
+    means = np.stack([x[y == k].mean(0) for k in range(c)])
+    within = sum((y == k).mean() * np.cov(x[y == k].T, ddof=0) for k in range(c))
+    _, vectors = np.linalg.eigh(within)
+    coefficients = means @ vectors @ vectors.T
+    logits = x @ coefficients.T - 0.5 * np.diag(means @ coefficients.T) + np.log(np.bincount(y) / len(y))
+    posterior = softmax(logits, axis=1)[np.arange(len(y)), y].mean()
+    energy = np.sort(np.log(np.exp(x - x.max()).sum(1)) + x.max())
+    return float(posterior + energy[: max(len(y) // 200, 1)].mean())
+
+
+def reference_emms(x: np.ndarray, y: np.ndarray, _: np.ndarray) -> float:
+    """Least squares by singular values of standardised features and labels."""
+    z = (x - x.mean(0)) / (x.std(0) + 1e-8)
+    targets = np.eye(y.max() + 1)[y]
+    targets = (targets - targets.mean(0)) / (targets.std(0) + 1e-8)
+    fitted = z @ scipy.linalg.lstsq(z, targets)[0]
+    return float(-((fitted - targets) ** 2).sum() / len(y) * targets.shape[1])
+
+
+def reference_lead(x: np.ndarray, y: np.ndarray, _: np.ndarray) -> float:
+    """scikit-learn's support vector machine, and eigenvalues of the tangent kernel from a gradient per sample."""
+    from sklearn.model_selection import cross_val_predict
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import LinearSVC
+
+    z, c = StandardScaler().fit_transform(x), int(y.max()) + 1
+    margins = cross_val_predict(LinearSVC(), z, y, cv=3, method="decision_function")
+    start = softmax(margins, axis=1)[np.arange(len(y)), y]
+    scores = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        widths = (x.shape[1], 1024, 2048, c)
+        layers = [torch.nn.Linear(a, b, bias=False, dtype=torch.float64) for a, b in pairwise(widths)]
+        head = torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1], torch.nn.ReLU(), layers[2])
+        rates = []
+        for k in range(c):
+            gradients = []
+            for row in torch.as_tensor(z[y == k][:64]):
+                found = torch.autograd.grad(head(row).sum(), list(head.parameters()))
+                gradients.append(torch.cat([part.ravel() for part in found]))
+            jacobian = torch.stack(gradients)
+            rates.append(float(torch.linalg.eigvalsh(jacobian @ jacobian.T).mean()))
+        left = np.exp(-np.array(rates))[y]
+        scores.append(np.log(np.maximum(1 - left + left * start, 1e-12)).mean())
+    return float(np.mean(scores))
+
+
+def reference_ncti(x: np.ndarray, y: np.ndarray, _: np.ndarray) -> float:
+    """Full singular value decomposition, scikit-learn's discriminant, nuclear norms."""
+    from sklearn.decomposition import PCA
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    z = PCA(min(64, *x.shape), svd_solver="full").fit_transform(x)
+    model = LinearDiscriminantAnalysis().fit(z, y)
+    projected, posterior = model.transform(z), model.predict_proba(z)
+    within = sum(np.linalg.norm(posterior[y == k], "nuc") for k in range(y.max() + 1))
+    simplex = np.linalg.norm(projected - projected.mean(0), "nuc")
+    return float(simplex + posterior[np.arange(len(y)), y].mean() - np.log(within))
+
+
+def reference_linear_probe(x: np.ndarray, y: np.ndarray, _: np.ndarray) -> float:
+    """scikit-learn's logistic regression, its strength chosen within every fold."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
+    search = GridSearchCV(model, {"logisticregression__C": [0.01, 0.1, 1.0, 10.0]}, cv=3)
+    return float(cross_val_score(search, x, y, cv=5).mean())
+
+
 References = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 PAIRS: dict[str, tuple[Callable[..., Any], References]] = {
     "sfda": (lambda x, y, p, **o: metrics.sfda(x, y, **o), reference_sfda),
@@ -229,6 +313,12 @@ PAIRS: dict[str, tuple[Callable[..., Any], References]] = {
     "parc": (lambda x, y, p, **o: metrics.parc(x, y, **o), reference_parc),
     "ncc": (lambda x, y, p, **o: metrics.ncc(x, y, **o), reference_ncc),
     "knn": (lambda x, y, p, **o: metrics.knn(x, y, **o), reference_knn),
+    "fda": (lambda x, y, p, **o: metrics.fda(x, y, **o), reference_fda),
+    "etran": (lambda x, y, p, **o: metrics.etran([x], y, **o), reference_etran),
+    "emms": (lambda x, y, p, **o: metrics.emms(x, y, **o), reference_emms),
+    "ncti": (lambda x, y, p, **o: metrics.ncti([x], y, **o), reference_ncti),
+    "lead": (lambda x, y, p, **o: metrics.lead(x, y, **o), reference_lead),
+    "linear_probe": (lambda x, y, p, **o: metrics.linear_probe(x, y, **o), reference_linear_probe),
     "leep": (lambda x, y, p, **o: metrics.leep(p, y, **o), reference_leep),
     "nce": (lambda x, y, p, **o: metrics.nce(p, y, **o), reference_nce),
 }

@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ArtifactError, InputError
+from .settings import data_dir
 
 if TYPE_CHECKING:
     import torch
@@ -198,6 +199,12 @@ def save_graphs(graphs: Sequence[ArchitectureGraph], path: str | Path) -> None:
             steps=np.concatenate([graph.edges[1] - graph.edges[0] for graph in parts]),
         )
     partial.replace(target)
+
+
+@cache
+def load_known_graphs() -> dict[str, ArchitectureGraph]:
+    """Graphs of the architectures of timm, torchvision and open_clip, by `library:architecture`."""
+    return load_graphs(data_dir() / "architectures.npz")
 
 
 def load_graphs(path: str | Path) -> dict[str, ArchitectureGraph]:

@@ -13,8 +13,18 @@ from torch import nn
 from torch.nn import functional
 
 from fennec.architectures import build_architecture, list_architectures
+from fennec.catalog import load_catalog
 from fennec.errors import ArtifactError, InputError, UnknownModelError
-from fennec.graph import ATTRIBUTES, KINDS, VERSION, ArchitectureGraph, graph_of, load_graphs, save_graphs
+from fennec.graph import (
+    ATTRIBUTES,
+    KINDS,
+    VERSION,
+    ArchitectureGraph,
+    graph_of,
+    load_graphs,
+    load_known_graphs,
+    save_graphs,
+)
 from fennec.tracing import FOLDED, OPERATORS, watched
 
 SMALL = (3, 16, 16)
@@ -239,3 +249,34 @@ def test_build_architecture__unknown_name__nearest_offered() -> None:
         build_architecture("timm:resnet5O")
     with pytest.raises(InputError, match="expected timm:, torchvision: or open_clip:"):
         build_architecture("resnet50")
+
+
+def test_known_graphs__catalog__every_architecture_of_three_libraries() -> None:
+    graphs = load_known_graphs()
+    catalog = load_catalog()
+    for library in ("timm", "torchvision"):
+        rows = catalog.frame[catalog.frame["library"] == library]
+        missing = {f"{library}:{name}" for name in rows["architecture"]} - set(graphs)
+        assert not missing, missing
+    assert sum(name.startswith("open_clip:") for name in graphs) > 100
+    for graph in graphs.values():
+        assert (graph.edges[0] < graph.edges[1]).all()
+        assert graph.params > 0
+        assert graph.gmacs > 0
+
+
+def test_known_graphs__traced_again__same_hash() -> None:
+    for name in ("timm:resnet18", "torchvision:mobilenet_v3_small", "open_clip:ViT-B-32"):
+        network, size = build_architecture(name)
+        assert graph_of(network, input_size=size).hash == load_known_graphs()[name].hash
+
+
+def test_known_graphs__catalog_facts__same_size_and_arithmetic() -> None:
+    """Independent figures: parameters and multiply-adds that timm publishes, which count the head too."""
+    graphs, frame = load_known_graphs(), load_catalog().frame
+    rows = frame[(frame["library"] == "timm") & frame["gmacs"].notna()].drop_duplicates("architecture")
+    found = [graphs[f"timm:{name}"] for name in rows["architecture"]]
+    params = np.array([graph.params for graph in found]) / rows["params"].to_numpy()
+    gmacs = np.array([graph.gmacs for graph in found]) / rows["gmacs"].to_numpy()
+    assert params.max() < 1.001  # there is no head
+    assert np.mean(np.abs(gmacs - 1) < 0.05) > 0.9  # the others are published at another input size
