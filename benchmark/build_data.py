@@ -17,6 +17,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fennec.architectures import family_of
+from fennec.graph import load_known_graphs
+
 # What a source is, in our own words; repository, commit and licence are read from the index of sources.
 CARDS = {
     "sfda_supervised_cnn": ("Shao et al., ECCV 2022 (SFDA), arXiv:2207.03036",
@@ -92,16 +95,6 @@ TIMM_DATA = (
     ("lvd142m", "lvd-142m"), ("lvd1689m", "lvd-1689m"), ("sat493m", "sat-493m"), ("sa1b", "sa-1b"),
     ("yfcc", "yfcc"), ("in1k", "imagenet-1k"),
 )  # fmt: skip
-
-
-def family_of(architecture: str) -> str:
-    """Architecture name without its size: letters up to the first size word, variants kept together.
-
-    `convnextv2_tiny` -> `convnextv2`, `resnet50d` -> `resnet`, `vit_base_patch16_224` -> `vit`.
-    """
-    name = architecture.lower().replace("-", "_").removeprefix("tf_").removeprefix("test_")
-    head = re.match(r"(convnextv2|efficientnetv2|mobilenetv\d|swinv2|eva02|dinov\d|inception|[a-z]+)", name)
-    return head.group(1) if head else name
 
 
 def canonical_id(row: pd.Series) -> str:
@@ -181,26 +174,46 @@ def timm_checkpoints(known_params: dict[str, float]) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("id")
 
 
-def same_cost(catalog: pd.DataFrame) -> pd.Series:
-    """GMACs of models that no source counted, from the timm model that is the same network.
+def backbone_of(catalog: pd.DataFrame) -> pd.Series:
+    """The architecture in `architectures.npz` that a checkpoint's network is, empty where none is known.
 
-    Same network: family, input size and patch size agree, and the parameters within 3 %, as a head of any
-    size counts towards parameters but hardly towards the operations. The nearest in parameters is taken.
+    Its own name, a part of its name, or for names that say nothing the timm network of the same family, input size
+    and patch size whose parameters are nearest and within 3 %, as a head of any size counts towards parameters.
     """
+    graphs = load_known_graphs()
     facts = catalog.assign(patch=catalog["architecture"].str.extract(r"patch(\d+)", expand=False))
-    counted = facts[facts["library"].eq("timm") & facts["gmacs"].notna()]
-    groups = dict(list(counted.groupby(["family", "input_size"])))
+    drawn = facts[("timm:" + facts["architecture"]).isin(graphs) & facts["library"].eq("timm")]
+    groups = dict(list(drawn.groupby(["family", "input_size"])))
     found = {}
-    for model, row in facts[facts["gmacs"].isna() & facts["library"].isin(["hf", "timm"])].iterrows():
+    for model, row in facts.iterrows():
+        parts = re.split(r"[/.]", row["architecture"]) if row["library"] == "other" else [row["architecture"]]
+        named = [f"{library}:{part}" for part in parts for library in (row["library"], "torchvision", "timm")]
+        known = [name for name in named if name in graphs]
         alike = groups.get((row["family"], row["input_size"]))
-        if alike is None or pd.isna(row["params"]):
-            continue
-        if isinstance(row["patch"], str):
-            alike = alike[alike["patch"].eq(row["patch"])]
-        distance = (alike["params"] / row["params"] - 1).abs()
-        if len(distance) and distance.min() < 0.03:
-            found[model] = alike.loc[distance.idxmin(), "gmacs"]
-    return pd.Series(found, dtype=float).reindex(catalog.index)
+        if known:
+            found[model] = known[0]
+        elif alike is not None and pd.notna(row["params"]):
+            if isinstance(row["patch"], str):
+                alike = alike[alike["patch"].eq(row["patch"])]
+            distance = (alike["params"] / row["params"] - 1).abs()
+            if len(distance) and distance.min() < 0.03:
+                found[model] = "timm:" + alike.loc[distance.idxmin(), "architecture"]
+    return pd.Series(found, dtype=object).reindex(catalog.index)
+
+
+def cost_of(catalog: pd.DataFrame) -> pd.Series:
+    """GMACs of models that no source counted: of their operator graph, in proportion to the pixels of the input."""
+    import timm
+
+    graphs = load_known_graphs()
+    cost = {}
+    for model, row in catalog[catalog["backbone"].notna()].iterrows():
+        library, _, architecture = row["backbone"].partition(":")
+        config = timm.get_pretrained_cfg(architecture) if library == "timm" else None
+        scaled = config and pd.notna(row["input_size"])
+        pixels = (row["input_size"] / config.input_size[-1]) ** 2 if scaled else 1.0
+        cost[model] = round(graphs[row["backbone"]].gmacs * pixels, 3)
+    return pd.Series(cost, dtype=float).reindex(catalog.index)
 
 
 def build_catalog(shared: Path) -> pd.DataFrame:
@@ -230,16 +243,19 @@ def build_catalog(shared: Path) -> pd.DataFrame:
     catalog["library"], catalog["architecture"], catalog["tag"] = zip(*parts, strict=True)
     own = catalog["library"].isin(["timm", "torchvision"])
     catalog["family"] = [
-        family_of(architecture if named or not isinstance(published_name, str) else published_name)
+        family_of(f":{architecture if named or not isinstance(published_name, str) else published_name}")
         for architecture, named, published_name in zip(catalog["architecture"], own, catalog["family"], strict=True)
     ]
     catalog.loc[catalog["library"].eq("torchvision") & catalog["license"].isna(), "license"] = "bsd-3-clause"
     catalog["names"] = names.reindex(catalog.index)
-    catalog["gmacs"] = catalog["gmacs"].fillna(same_cost(catalog))
+    catalog["backbone"] = backbone_of(catalog)
+    catalog["gmacs"] = catalog["gmacs"].fillna(cost_of(catalog))
+    counted = {name: graph.params for name, graph in load_known_graphs().items()}  # without a head
+    catalog["params"] = catalog["params"].fillna(catalog["backbone"].map(counted))
     for column in ("params", "input_size"):
         catalog[column] = catalog[column].astype("Int64")
     columns = ["library", "architecture", "tag", "family", "params", "gmacs", "input_size",
-               "pretraining_data", "pretraining_method", "license", "names"]  # fmt: skip
+               "pretraining_data", "pretraining_method", "license", "backbone", "names"]  # fmt: skip
     return catalog[columns].sort_index()
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -60,7 +61,11 @@ def main() -> None:
             ]
             held = sorted({name for matrix in matrices for name in matrix.image_sets if name in embeddings})
             choices = {name: choose(matrices, embeddings, without=name) for name in held}
-            rows += [{"without": name, **choice} for name, choice in choices.items()]
+            rows += [
+                {"without": name, **{key: value for key, value in choice.items() if key != "effects"},
+                 **asdict(choice["effects"])}
+                for name, choice in choices.items()
+            ]  # fmt: skip
             pd.DataFrame(rows).round(5).to_csv(RESULTS / "hyperparameters.csv", index=False)
             print("defaults:", choose(matrices, embeddings), file=sys.stderr)
             results = pd.concat([results, coverage(matrices, embeddings, choices)])

@@ -10,6 +10,7 @@ task (`hyperparameters.csv`). Writes `partial_knowledge.csv`.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from fennec.embeddings import load_known_embeddings
 from fennec.evaluate import splits
 from fennec.hubs import load_matrix
 from fennec.measures import MEASURES
+from fennec.model_prior import Effects
 from fennec.recommender import Recommender
 
 RESULTS = Path(__file__).parent / "results"
@@ -30,7 +32,10 @@ def main() -> None:
     """Evaluate and write."""
     embeddings = load_known_embeddings("fennec-mini")
     table = pd.read_csv(RESULTS / "hyperparameters.csv").dropna(subset="without").set_index("without")
-    choices = table[["length_scale", "specific", "noise"]].to_dict("index")
+    names = [field.name for field in fields(Effects)]
+    effects = {name: Effects(**row) for name, row in table[names].to_dict("index").items()}
+    points = table[["length_scale", "specific", "noise"]].to_dict("index")
+    choices = {name: {**point, "effects": effects[name]} for name, point in points.items()}
     rows = []
     for hub in ("hf180", "vtab291"):
         for split in splits(load_matrix(hub), embeddings, choices=choices):

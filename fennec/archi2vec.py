@@ -2,7 +2,9 @@
 
 In: `ArchitectureGraph`s. Out: one vector per architecture; near vectors are networks built alike. The network is
 trained without labels: it fills in masked operators, recognises an architecture by two incomplete views of it, and
-reads its size, arithmetic and depth off the vector. Every step costs time linear in the number of operators.
+reads its size, arithmetic and depth off the vector. Then it is tuned on what architectures reached (`quality.py`), so
+that a linear function of the vector says how good an unseen one may be. Every step costs time linear in the number of
+operators.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -83,6 +85,7 @@ class GraphEncoder(nn.Module):
         self.to_kind = nn.Linear(width, len(KINDS))
         self.to_attributes = nn.Linear(width, len(ATTRIBUTES))
         self.to_quantities = nn.Linear(n_components, len(QUANTITIES))
+        self.to_quality = nn.Linear(n_components, 1)
 
     def forward(self, graphs: Data) -> tuple[Tensor, Tensor]:
         """States of the operators and vectors of the architectures.
@@ -133,6 +136,12 @@ class Archi2Vec:
                 vectors.append(self.encoder(Batch.from_data_list(items))[1])
         return np.asarray(torch.cat(vectors).numpy()) if vectors else np.zeros((0, 0), dtype=np.float32)
 
+    def quality(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Expected quality of architectures by their vectors (`quality.py`), shape (n_graphs,)."""
+        with torch.inference_mode():
+            read = self.encoder.to_quality(torch.as_tensor(vectors))[:, 0]
+        return np.asarray(read.numpy(), dtype=np.float64)
+
     def prepared(self, graph: ArchitectureGraph) -> Data:
         """A graph with scaled attributes and the place of every operator along the depth."""
         data = graph.to_data()
@@ -168,21 +177,65 @@ class Archi2Vec:
             items = [model.prepared(graph) for graph in distinct]
             for item, target in zip(items, _quantities(distinct), strict=True):
                 item.quantities = target[None]
-            model._train(items, n_epochs, batch_size, learning_rate)
+            groups = [(list(model.encoder.parameters()), learning_rate)]
+            model._train(items, n_epochs, batch_size, groups, _structure_loss)
         return model
 
-    def _train(self, items: list[Data], n_epochs: int, batch_size: int, learning_rate: float) -> None:
+    def tune(
+        self,
+        graphs: Sequence[ArchitectureGraph],
+        quality: NDArray[np.float64],
+        *,
+        n_epochs: int = 4,
+        batch_size: int = 32,
+        learning_rate: float = 5e-4,
+        random_state: int = 0,
+    ) -> Self:
+        """Go on training on what architectures reached.
+
+        Args:
+            graphs: architectures with results.
+            quality: of every one, shape (n_graphs,).
+            n_epochs: passes over them.
+            batch_size: graphs per step.
+            learning_rate: largest of the encoder's, of a cosine schedule.
+            random_state: seed of the order.
+        """
+        items = [self.prepared(graph) for graph in graphs]
+        for item, target in zip(items, quality, strict=True):
+            item.quality = torch.tensor([target], dtype=torch.float32)
+        encoder = self.encoder
+        head = list(encoder.to_quality.parameters())
+        body = [parameter for name, parameter in encoder.named_parameters() if not name.startswith("to_")]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(random_state)
+            self._train(
+                items, n_epochs, batch_size, [(body, learning_rate), (head, 6 * learning_rate)], _quality_loss, 0.05
+            )
+        return self
+
+    def _train(
+        self,
+        items: list[Data],
+        n_epochs: int,
+        batch_size: int,
+        groups: list[tuple[list[nn.Parameter], float]],
+        loss_of: Callable[[GraphEncoder, Data], Tensor],
+        weight_decay: float = 0.01,
+    ) -> None:
         encoder = self.encoder.train()
-        optimizer = torch.optim.AdamW(encoder.parameters(), lr=learning_rate, weight_decay=0.01)
+        optimizer = torch.optim.AdamW(
+            [{"params": parameters, "lr": rate} for parameters, rate in groups], weight_decay=weight_decay
+        )
         n_steps = n_epochs * -(-len(items) // batch_size)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=learning_rate, total_steps=n_steps)
+        rates = [rate for _, rate in groups]
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rates, total_steps=n_steps)
         for epoch in range(n_epochs):
             total = 0.0
             order = torch.randperm(len(items)).tolist()
             for start in range(0, len(items), batch_size):
                 chosen = order[start : start + batch_size]
-                batch = Batch.from_data_list([items[index] for index in chosen])
-                loss = torch.stack(list(_losses(encoder, batch).values())).sum()
+                loss = loss_of(encoder, Batch.from_data_list([items[index] for index in chosen]))
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
@@ -235,23 +288,26 @@ def _quantities(graphs: Sequence[ArchitectureGraph]) -> Tensor:
     return torch.as_tensor((logs - logs.mean(axis=0)) / np.maximum(logs.std(axis=0), 1e-6), dtype=torch.float32)
 
 
-def _losses(encoder: GraphEncoder, batch: Data) -> dict[str, Tensor]:
-    """What a step of training makes small: three losses over two incomplete views of every graph."""
-    vectors, losses = [], {"kind": torch.zeros(()), "attributes": torch.zeros(()), "quantities": torch.zeros(())}
+def _quality_loss(encoder: GraphEncoder, batch: Data) -> Tensor:
+    """How far the quality read off the vectors is from the true one."""
+    return functional.smooth_l1_loss(encoder.to_quality(encoder(batch)[1])[:, 0], batch.quality)
+
+
+def _structure_loss(encoder: GraphEncoder, batch: Data) -> Tensor:
+    """How badly two incomplete views of every graph are completed, measured and told from those of other graphs."""
+    vectors, losses = [], []
     for _ in range(2):
         view, hidden = _masked(batch)
         h, vector = encoder(view)
         vectors.append(vector)
-        losses["kind"] = losses["kind"] + functional.cross_entropy(encoder.to_kind(h[hidden]), batch.kind[hidden])
-        guessed = encoder.to_attributes(h[hidden])
-        losses["attributes"] = losses["attributes"] + functional.smooth_l1_loss(guessed, batch.attributes[hidden])
-        read = encoder.to_quantities(vector)
-        losses["quantities"] = losses["quantities"] + functional.smooth_l1_loss(read, batch.quantities)
+        losses.append(functional.cross_entropy(encoder.to_kind(h[hidden]), batch.kind[hidden]))
+        losses.append(functional.smooth_l1_loss(encoder.to_attributes(h[hidden]), batch.attributes[hidden]))
+        losses.append(functional.smooth_l1_loss(encoder.to_quantities(vector), batch.quantities))
     one, two = (functional.normalize(vector, dim=1) for vector in vectors)
     similarity = one @ two.T / TEMPERATURE
     own = torch.arange(len(one), device=one.device)
-    losses["views"] = (functional.cross_entropy(similarity, own) + functional.cross_entropy(similarity.T, own)) / 2
-    return losses
+    losses += [functional.cross_entropy(similarity, own) / 2, functional.cross_entropy(similarity.T, own) / 2]
+    return torch.stack(losses).sum()
 
 
 def _masked(batch: Data, share: float = 0.15) -> tuple[Data, Tensor]:

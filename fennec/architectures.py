@@ -6,6 +6,7 @@ picture it takes, ready for `graph_of`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,28 @@ def build_architecture(name: str) -> tuple[torch.nn.Module, Size]:
             return _BUILDERS[library](architecture)
     except (RuntimeError, NotImplementedError):  # a few look at values while they are built
         return _BUILDERS[library](architecture)
+
+
+def family_of(name: str) -> str:
+    """Name of an architecture without its size; variants of a kind stay together.
+
+    Args:
+        name: `library:architecture`. For open_clip the image tower counts.
+
+    Example:
+        >>> family_of("timm:convnextv2_tiny"), family_of("torchvision:resnet50")
+        ('convnextv2', 'resnet')
+    """
+    library, _, architecture = name.partition(":")
+    if library == "open_clip":
+        import open_clip
+
+        vision = (open_clip.get_model_config(architecture) or {}).get("vision_cfg", {})
+        layers = vision.get("layers")
+        architecture = vision.get("timm_model_name") or ("resnet" if isinstance(layers, list) else "vit")
+    plain = architecture.lower().replace("-", "_").removeprefix("tf_").removeprefix("test_")
+    head = re.match(r"(convnextv2|efficientnetv2|mobilenetv\d|swinv2|eva02|dinov\d|inception|[a-z]+)", plain)
+    return head.group(1) if head else plain
 
 
 def _timm_names() -> list[str]:

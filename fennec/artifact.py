@@ -7,6 +7,7 @@ space is never used with another proxy than it was made with.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from .proxy import Proxy
     from .recommender import Recommender
 
-FORMAT_VERSION = 1
-TENSORS = ("model_vectors_", "mapper_", "levels_", "task_covariance_")
+FORMAT_VERSION = 2  # 2: models without history
+TENSORS = ("model_vectors_", "doubt_", "static_", "mapper_", "levels_", "task_covariance_")
 NUMBERS = ("level_variance", "task_variance", "noise", "width")
 
 
@@ -51,7 +52,8 @@ def save_recommender(recommender: Recommender, folder: str | Path, *, proxy: Pro
     config = {
         "format_version": FORMAT_VERSION,
         "fennec_version": __version__,
-        "parameters": recommender.get_params(),
+        "parameters": {**recommender.get_params(), "effects": recommender.effects and asdict(recommender.effects)},
+        "cold": recommender.models_[matrix.n_models :],
         "matrix": {
             key: getattr(matrix, key) for key in ("name", "protocol", "models", "tasks", "image_sets", "metrics")
         },
@@ -103,10 +105,12 @@ def load_recommender(folder: str | Path, *, proxy: Proxy | None = None) -> Recom
     try:
         config = json.loads((source / "config.json").read_text(encoding="utf-8"))
         version = config["format_version"]
-        if version > FORMAT_VERSION:
+        if version != FORMAT_VERSION:
+            remedy = "make it again with 'fennec fit'"
+            if version > FORMAT_VERSION:
+                remedy = "upgrade with 'pip install -U fennec-recommender'"
             raise ArtifactError(
-                f"'{folder}' has format version {version}, this Fennec reads up to {FORMAT_VERSION}; "
-                "upgrade with 'pip install -U fennec-recommender'"
+                f"'{folder}' has format version {version}, this Fennec reads version {FORMAT_VERSION}; {remedy}"
             )
         tensors = load_file(source / "tensors.safetensors")
         recommender = _rebuild(config, tensors)
@@ -146,13 +150,16 @@ def _rebuild(config: dict[str, Any], tensors: dict[str, Any]) -> Recommender:
     from .index import ModelIndex
     from .kernel import TaskKernel
     from .matrix import TransferMatrix
+    from .model_prior import Effects
     from .recommender import Recommender, gaussian_scores
 
-    recommender = Recommender(**config["parameters"])
+    effects = config["parameters"].pop("effects")
+    recommender = Recommender(**config["parameters"], effects=effects and Effects(**effects))
     facts: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in config["matrix"].items()
     }
     recommender.matrix_ = TransferMatrix(performance=tensors["performance"], **facts)
+    recommender.models_ = (*recommender.matrix_.models, *config["cold"])
     recommender.kernel_ = TaskKernel(
         tuple(config["known_tasks"]),
         tensors["descriptors"],
@@ -180,7 +187,8 @@ def _card(config: dict[str, Any]) -> str:
     matrix = config["matrix"]
     return (
         f"# Fennec recommender\n\n"
-        f"{len(matrix['models'])} models, {len(matrix['tasks'])} tasks, protocol {matrix['protocol']}, "
+        f"{len(matrix['models'])} models with history, {len(config['cold'])} without, "
+        f"{len(matrix['tasks'])} tasks, protocol {matrix['protocol']}, "
         f"hub {matrix['name']}, proxy {config['proxy']['name']}.\n\n"
         f"Made with fennec-recommender {config['fennec_version']}. Load it with "
         f"`fennec.Recommender.load(folder)` or `fennec recommend DATASET --space FOLDER`.\n"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
+from .added_models import read_added
 from .errors import InputError, UnknownModelError, did_you_mean
 from .settings import data_dir
 
@@ -35,6 +36,7 @@ class ModelRecord:
         pretraining_data: what the weights were trained on.
         pretraining_method: how.
         license: lower-case licence id.
+        backbone: architecture whose operator graph is known, `library:architecture`.
         names: the name each source of results uses for it.
     """
 
@@ -49,6 +51,7 @@ class ModelRecord:
     pretraining_data: str
     pretraining_method: str
     license: str
+    backbone: str
     names: Mapping[str, str]
 
 
@@ -118,6 +121,16 @@ class Catalog:
             raise UnknownModelError(f"'{text}' names several models: {', '.join(matches)}; give the whole id")
         raise UnknownModelError(f"unknown model '{text}'{did_you_mean(text, self._aliases)}")
 
+    def candidates(self, protocol: str) -> tuple[str, ...]:
+        """Checkpoints that can be used under a protocol, with results or without.
+
+        Those of timm, torchvision and open_clip and the user's own; for zero_shot those of open_clip.
+        """
+        libraries = ["open_clip"] if protocol == "zero_shot" else ["timm", "torchvision", "open_clip"]
+        twice = self.frame["tag"].str.contains("@")  # a checkpoint tested at another resolution
+        usable = self.frame["library"].isin(libraries) & ~twice
+        return tuple(self.frame.index[usable | self.frame.index.isin(read_added())])
+
     def where(self, condition: str) -> tuple[str, ...]:
         """Ids of the models that satisfy a condition on the columns.
 
@@ -137,7 +150,8 @@ class Catalog:
         return tuple(chosen.index)
 
 
-_TEXT = ("library", "architecture", "tag", "family", "pretraining_data", "pretraining_method", "license")
+_TEXT = ("library", "architecture", "tag", "family", "pretraining_data", "pretraining_method", "license",
+         "backbone")  # fmt: skip
 
 
 def _check_condition(condition: str, columns: list[str]) -> None:
@@ -163,8 +177,14 @@ def _check_condition(condition: str, columns: list[str]) -> None:
 
 @cache
 def load_catalog() -> Catalog:
-    """The catalog in `data/models.csv`: every model with history and every timm checkpoint."""
+    """The catalog in `data/models.csv`, every model with history and every timm checkpoint, and what the user added."""
     import pandas as pd
 
     frame = pd.read_csv(data_dir() / "models.csv", index_col="id", dtype=dict.fromkeys(_TEXT, str))
+    added = pd.DataFrame.from_dict(read_added(), orient="index")
+    if len(added):
+        frame = pd.concat(
+            [frame.drop(index=added.index, errors="ignore"), added[added.columns.intersection(frame.columns)]]
+        )
+        frame.index.name = "id"
     return Catalog(frame.fillna(dict.fromkeys((*_TEXT, "names"), "")))

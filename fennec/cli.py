@@ -94,6 +94,9 @@ def recommend(
     weights: WeightsOption = None,
     device: DeviceOption = None,
     space: SpaceOption = None,
+    warm_only: Annotated[
+        bool, typer.Option("--warm-only", help="Only models with results in the hub, none placed by its facts.")
+    ] = False,
     split: SplitOption = None,
     max_images: ImagesOption = 500,
     seed: SeedOption = 0,
@@ -101,13 +104,13 @@ def recommend(
     as_csv: CsvOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Rank the models that are expected to do best on a dataset."""
+    """Rank the models that are expected to do best on a dataset: every checkpoint of the catalog."""
     from dataclasses import replace
 
     recommender, task, seconds = _prepare(dataset, hub, protocol, proxy, space, split, max_images, seed)
     results = _known_results(known)
     start = time.perf_counter()
-    ranking = recommender.recommend(task, n=max(n, rerank), where=where, known=results)
+    ranking = recommender.recommend(task, n=max(n, rerank), where=where, known=results, warm_only=warm_only)
     ranking = replace(ranking, seconds={**seconds, "ranking": time.perf_counter() - start})
     if rerank:
         from .scoring import rerank as merge
@@ -187,6 +190,53 @@ def models(
     if not ids:
         raise NothingToRecommendError("no model satisfies the condition; loosen it")
     print_frame(catalog.frame.loc[list(ids)].drop(columns="names").reset_index(), as_json, as_csv, quiet)
+
+
+@app.command(epilog="Examples:  fennec similar timm:convnext_tiny  |  fennec similar torchvision:resnet50 -n 5 --json")
+def similar(
+    model: Annotated[str, typer.Argument(help="Model of the catalog, or library:architecture.")],
+    n: Annotated[int, typer.Option("-n", help="Architectures to list.", min=1)] = 10,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """List the architectures that are built most like one (archi2vec)."""
+    import pandas as pd
+
+    from .architecture_vectors import load_known_vectors
+    from .catalog import load_catalog
+
+    known = load_known_vectors()
+    name = model
+    if model not in known.position:
+        name = load_catalog()[load_catalog().find(model)].backbone
+    row = known.find(name or model)
+    frame = pd.DataFrame(known.nearest(known.vectors[row], n=n, same=False), columns=["architecture", "similarity"])
+    frame["quality"] = [known.quality[known.position[other]] for other in frame["architecture"]]
+    print_frame(frame.round(4), as_json, as_csv, quiet)
+
+
+@app.command("add-model", epilog="Examples:  fennec add-model timm:test_vit.r160_in1k  |  "
+             "fennec add-model mynets:small_net --pretraining-data imagenet-1k")  # fmt: skip
+def add_model(
+    name: Annotated[str, typer.Argument(help="timm:NAME, hf-hub:timm/NAME, or module:FUNCTION that makes a network.")],
+    pretraining_data: Annotated[str, typer.Option(help="What it was trained on, joined by +.")] = "",
+    pretraining_method: Annotated[str, typer.Option(help="How, for example supervised or ssl:mae.")] = "",
+    license: Annotated[str, typer.Option("--license", help="Licence id.")] = "",
+    input_size: Annotated[int | None, typer.Option(help="Side of its input in pixels.", min=1)] = None,
+) -> None:
+    """Add a model to the catalog, so that it is placed and ranked without any result."""
+    from .added_models import add_model as add
+
+    typer.echo(
+        add(
+            name,
+            pretraining_data=pretraining_data,
+            pretraining_method=pretraining_method,
+            license=license,
+            input_size=input_size,
+        )
+    )
 
 
 @app.command(epilog="Example:  fennec tasks --hub clip121")
@@ -270,6 +320,7 @@ def fit(
     seed: SeedOption = 0,
 ) -> None:
     """Build a space from a hub or from your own results."""
+    from .catalog import load_catalog
     from .embeddings import load_known_embeddings
     from .hubs import image_sets, load_matrix
     from .matrix import TransferMatrix, read_results
@@ -292,7 +343,10 @@ def fit(
         embeddings[image_set] = embed_task(
             source, proxy=encoder, max_images=max_images, random_state=seed, progress=True
         )
-    Recommender().fit(matrix, embeddings).save(output, proxy=encoder)
+    catalog = load_catalog()
+    has_facts = any(model in catalog for model in matrix.models)
+    cold = catalog.candidates(matrix.protocol) if has_facts else ()
+    Recommender().fit(matrix, embeddings, cold=cold).save(output, proxy=encoder)
     typer.echo(str(output))
 
 
@@ -350,6 +404,7 @@ def _prepare(
     seed: int,
 ) -> tuple[Recommender, TaskEmbedding, dict[str, float]]:
     """A fitted recommender, the task's embedding, and how long each took."""
+    from .catalog import load_catalog
     from .datasets import open_dataset
     from .embeddings import load_known_embeddings
     from .hubs import load_matrix
@@ -363,7 +418,9 @@ def _prepare(
     encoder: Proxy = Proxy.load(proxy)
     loaded = time.perf_counter()
     if matrix is not None:
-        recommender = Recommender().fit(matrix, load_known_embeddings(encoder.name))
+        recommender = Recommender().fit(
+            matrix, load_known_embeddings(encoder.name), cold=load_catalog().candidates(matrix.protocol)
+        )
     else:
         recommender = Recommender.load(space or "", proxy=encoder)
     fitted = time.perf_counter()

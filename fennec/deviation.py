@@ -90,16 +90,24 @@ class Deviation:
         width = float(np.quantile(np.concatenate(ratios), LEVEL))
         return cls(unscaled.level_variance, task_variance, noise, spreads, width)
 
-    def _results(self, vectors: Floats, covariance: Floats, scores: Floats, level: float) -> tuple[Floats, Floats]:
+    def _results(
+        self, vectors: Floats, covariance: Floats, scores: Floats, level: float, doubt: Floats | float = 0.0
+    ) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the logits of results that nothing is known of yet."""
         weights = _weights(np.zeros(len(self.spreads)))
-        own = self.task_variance * np.einsum("mk,kl,ml->m", vectors, covariance, vectors) + self.noise
+        own = self.task_variance * np.einsum("mk,kl,ml->m", vectors, covariance, vectors) + self.noise + doubt
         mean, square = weights @ self.spreads, weights @ self.spreads**2
         variance = self.level_variance + square * own + (square - mean**2) * scores**2
         return level + mean * scores, np.sqrt(variance)
 
     def update(
-        self, vectors: Floats, covariance: Floats, task_vector: Floats, level: float, observed: Floats
+        self,
+        vectors: Floats,
+        covariance: Floats,
+        task_vector: Floats,
+        level: float,
+        observed: Floats,
+        doubt: Floats | float = 0.0,
     ) -> tuple[Floats, Floats, Floats]:
         """Fold in results of the new task.
 
@@ -109,18 +117,19 @@ class Deviation:
             task_vector: expected one, shape (n_components,).
             level: expected mean of the logits.
             observed: logits of known results, NaN for unknown, shape (n_models,).
+            doubt: variance of scores beyond that of models with history, shape (n_models,).
 
         Returns:
             Task vector given the results, mean and standard deviation of every model's logit (n_models,).
         """
         if not np.isfinite(observed).any():
-            return task_vector, *self._results(vectors, covariance, vectors @ task_vector, level)
+            return task_vector, *self._results(vectors, covariance, vectors @ task_vector, level, doubt)
         prior = np.concatenate([[level], task_vector])
         uncertainty = block_diag(self.level_variance, self.task_variance * covariance)
         means, variances, tasks, evidence = [], [], [], []
         for spread in self.spreads:
             design = np.column_stack([np.ones(len(vectors)), spread * vectors])
-            noise = spread**2 * self.noise
+            noise = np.broadcast_to(spread**2 * (self.noise + doubt), observed.shape)
             posterior, left, likelihood = condition(prior, uncertainty, design, observed, noise=noise)
             means.append(design @ posterior)
             variances.append(np.einsum("mk,kl,ml->m", design, left, design) + noise)

@@ -8,8 +8,7 @@ tasks of all hubs. In: hubs and embeddings. Out: a tidy table (hub, task, method
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +17,14 @@ from .baselines import BASELINES, Method, Split
 from .catalog import load_catalog
 from .errors import InputError, did_you_mean
 from .factorize import ProbabilisticFactorizer
-from .hubs import load_matrix
+from .hubs import imagenet_accuracy
 from .kernel import TaskKernel
 from .matrix import TransferMatrix
 from .measures import MEASURES, bootstrap_interval, weighted_tau
+from .model_facts import facts_of
+from .model_prior import Effects, learn_effects, static_history
 from .paper import published_fennec
 from .recommender import Recommender, gaussian_scores
-from .settings import data_dir
 from .task import TaskEmbedding
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def splits(
     matrix: TransferMatrix,
     embeddings: Mapping[str, TaskEmbedding],
     *,
-    choices: Mapping[str, Mapping[str, float]] | None = None,
+    choices: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Iterator[Split]:
     """Every task of a hub that has an embedding, held out in turn.
 
@@ -91,27 +91,14 @@ def splits(
         )
 
 
-@cache
-def imagenet_accuracy() -> Mapping[str, float]:
-    """ImageNet-1k top-1 as published by timm and torchvision, canonical id -> fraction."""
-    import pandas as pd
-
-    known = load_matrix("timm1557")
-    accuracy = dict(zip(known.models, known.performance[:, known.tasks.index("imagenet")], strict=True))
-    weights = pd.read_csv(data_dir() / "results" / "torchvision_weights.csv")
-    weights = weights[(weights["task"] == "imagenet") & (weights["metric"] == "top1")]
-    for model, value in zip(weights["model"], weights["value"], strict=True):
-        accuracy[load_catalog().find(model)] = float(value)
-    return accuracy
-
-
 def choose(
     matrices: Sequence[TransferMatrix], embeddings: Mapping[str, TaskEmbedding], *, without: str | None = None
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Hyper-parameters by leave-one-task-out over all hubs, none of it touching one image set.
 
     The row of `GRID` with the highest mean over hubs of the gain in `tau_w` over static history; a hub
-    that loses counts twice, since never losing to static history comes first.
+    that loses counts twice, since never losing to static history comes first. And the effects of architecture and
+    pre-training that are most likely over all hubs (`learn_effects`).
 
     Args:
         matrices: the hubs.
@@ -119,7 +106,20 @@ def choose(
         without: image set that must not be seen, None for the final choice.
     """
     table = gains(matrices, embeddings, without=without)
-    return dict(GRID[int(np.argmax(np.where(table < 0, 2 * table, table).mean(axis=1)))])
+    point = GRID[int(np.argmax(np.where(table < 0, 2 * table, table).mean(axis=1)))]
+    return {**point, "effects": _effects(matrices, without)}
+
+
+def _effects(matrices: Sequence[TransferMatrix], without: str | None) -> Effects:
+    histories = []
+    for matrix in matrices:
+        tasks = [name for name, images in zip(matrix.tasks, matrix.image_sets, strict=True) if images != without]
+        if tasks:
+            rest = matrix.select(tasks=tasks)
+            scores = np.column_stack([gaussian_scores(column) for column in rest.performance.T])
+            facts = facts_of(rest.models, load_catalog(), imagenet=imagenet_accuracy())
+            histories.append((facts, *static_history(scores)))
+    return learn_effects(histories)
 
 
 def gains(
@@ -200,7 +200,7 @@ def leave_one_task_out(
     for name in methods:
         if name not in METHODS:
             raise InputError(f"unknown method '{name}'{did_you_mean(name, METHODS)}; there are {', '.join(METHODS)}")
-    choices: dict[str, dict[str, float]] = {}
+    choices: dict[str, dict[str, Any]] = {}
     if "fennec" in methods:
         held = sorted({images for matrix in matrices for images in matrix.image_sets if images in embeddings})
         for index, image_set in enumerate(held):

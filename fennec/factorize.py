@@ -284,13 +284,21 @@ class ProbabilisticFactorizer(_MaskedFactorizer):
         self.n_components = n_components
         self.noise = noise
 
-    def fit(self, X: ArrayLike, y: None = None, *, covariance: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: None = None,
+        *,
+        covariance: ArrayLike | None = None,
+        static: ArrayLike | None = None,
+    ) -> Self:
         """Learn task vectors from X, shape (n_models, n_tasks), NaN for unknown.
 
         Args:
             X: results on one scale for all tasks, for example Gaussian scores per task.
             y: ignored, as scikit-learn asks for it.
             covariance: positive semi-definite, shape (n_tasks, n_tasks); when None no two tasks are alike.
+            static: expected mean of every row, shape (n_models,); what is known of it when None.
 
         Raises:
             InputError: the covariance has another shape.
@@ -301,7 +309,7 @@ class ProbabilisticFactorizer(_MaskedFactorizer):
         if prior.shape != (n_tasks, n_tasks):
             raise InputError(f"covariance has shape {prior.shape}; expected ({n_tasks}, {n_tasks})")
         self.covariance_ = prior
-        _, _, rows = np.linalg.svd(self.complete(matrix), full_matrices=False)
+        _, _, rows = np.linalg.svd(self.complete(matrix, static), full_matrices=False)
         self.components_ = _fixed_signs(rows[: self._rank(matrix)])
         return self
 
@@ -324,10 +332,16 @@ class ProbabilisticFactorizer(_MaskedFactorizer):
             weights[np.ix_(rows, columns)] = np.linalg.solve(noisy, left.T).T
         return static, weights
 
-    def complete(self, X: ArrayLike) -> Floats:
-        """Posterior mean of every cell given the known cells of its row, shape (n_models, n_tasks)."""
-        static, weights = self.weights(X)
-        return static[:, None] + weights @ self.covariance_
+    def complete(self, X: ArrayLike, static: ArrayLike | None = None) -> Floats:
+        """Posterior mean of every cell given the known cells of its row, shape (n_models, n_tasks).
+
+        Args:
+            X: as for `fit`.
+            static: as for `fit`.
+        """
+        means, weights = self.weights(X)
+        level = means if static is None else np.asarray(static, dtype=np.float64)
+        return np.asarray(level[:, None] + weights @ self.covariance_)
 
     def transform(self, X: ArrayLike) -> Floats:
         """Model vectors of rows of results, shape (n_models, n_components)."""

@@ -6,6 +6,7 @@ In: `data/hubs.json`, `data/results`, `data/tasks.csv`. Out: `TransferMatrix` wi
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -113,6 +114,21 @@ def load_matrix(name: str = "default", *, protocol: str | None = None) -> Transf
         name=hub.name,
         image_sets=image_sets(),
     )
+
+
+@cache
+def imagenet_accuracy() -> Mapping[str, float]:
+    """ImageNet-1k top-1 as published by timm and torchvision, canonical id -> fraction."""
+    import pandas as pd
+
+    known = load_matrix("timm1557")
+    column = known.performance[:, known.tasks.index("imagenet")]
+    accuracy = {model: float(value) for model, value in zip(known.models, column, strict=True) if value == value}
+    weights = pd.read_csv(data_dir() / "results" / "torchvision_weights.csv")
+    weights = weights[(weights["task"] == "imagenet") & (weights["metric"] == "top1")]
+    for model, value in zip(weights["model"], weights["value"], strict=True):
+        accuracy[load_catalog().find(model)] = float(value)
+    return accuracy
 
 
 @cache

@@ -24,8 +24,8 @@ class RankedModel:
         rank: position, 1 is best.
         id: canonical id.
         score: predicted score, unitless, higher is better.
-        method: `warm` (the model has history), `measured` (its result on this task was given), `scored` (by a
-            forward pass), or `failed` (it could not be run).
+        method: `warm` (the model has history), `cold` (it has none: placed by archi2vec and its facts), `measured` (its
+            result on this task was given), `scored` (by a forward pass), or `failed` (it could not be run).
         performance: expected result, a fraction; None where only forward passes were made.
         low: lower end of its 80 % interval.
         high: upper end.
@@ -206,7 +206,9 @@ class Explanation:
         performance: expected result, a fraction.
         low: lower end of its 80 % interval.
         high: upper end.
-        static: the part that holds for any task (static history).
+        static: the part that holds for any task: static history, or for a model without any what its architecture,
+            size and pre-training say.
+        method: `warm` or `cold`.
         contributions: the parts of the known tasks, largest first.
     """
 
@@ -218,6 +220,7 @@ class Explanation:
     low: float
     high: float
     static: float
+    method: str
     contributions: tuple[Contribution, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -225,6 +228,12 @@ class Explanation:
         return {**vars(self), "contributions": [vars(part) for part in self.contributions]}
 
     def __str__(self) -> str:
+        if self.method == "cold":
+            return (
+                f"{self.model}: rank {self.rank} of {self.n_candidates}, expected {100 * self.performance:.1f} % "
+                f"({100 * self.low:.1f}-{100 * self.high:.1f})\nscore {self.score:+.3f} from architecture, size and "
+                "pre-training alone: the model has no results here"
+            )
         lines = [
             f"{self.model}: rank {self.rank} of {self.n_candidates}, expected {100 * self.performance:.1f} % "
             f"({100 * self.low:.1f}-{100 * self.high:.1f})",

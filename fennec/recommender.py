@@ -7,7 +7,7 @@ product. In: `TransferMatrix`, task embeddings. Out: `Prediction`, `Ranking`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -24,9 +24,13 @@ from .deviation import Deviation, LeftOut
 from .embeddings import load_known_embeddings
 from .errors import InputError, NothingToRecommendError, UnknownModelError, did_you_mean
 from .factorize import ProbabilisticFactorizer, task_spread
+from .hubs import imagenet_accuracy
 from .index import ModelIndex, top_k
 from .kernel import TaskKernel
 from .matrix import TransferMatrix
+from .measures import weighted_tau
+from .model_facts import ModelFacts, facts_of
+from .model_prior import DEFAULT_EFFECTS, Effects, ModelPrior, static_history
 from .ranking import Contribution, Explanation, RankedModel, Ranking
 from .task import TaskEmbedding
 
@@ -34,6 +38,9 @@ if TYPE_CHECKING:
     from .proxy import Proxy
 
 Floats = NDArray[np.float64]
+
+
+TRUSTS = (0.3, 1.0)
 
 
 def gaussian_scores(performance: ArrayLike) -> Floats:
@@ -96,6 +103,10 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
     on a new task is static history moved by the results on alike tasks, and falls back to static history
     when nothing is alike. Model vectors are singular vectors of the completed matrix.
 
+    Static history is moved towards what `ModelPrior` says of a model's relatives where its own results are few and
+    noisy, as far as that surely helps to rank known tasks that are left out. Models of the catalog without any result
+    are placed by their relatives alone, on request.
+
     How far task vectors lie from what their embedding says is measured by leaving every known task out
     once (`Deviation`): the prior for folding in results of the new task, and the width of the intervals.
 
@@ -104,6 +115,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         specific: variance of what only alike tasks have in common.
         length_scale: distance between task embeddings over which that fades, in median distances.
         noise: variance of a single result.
+        effects: how much architecture, size and pre-training matter (`ModelPrior`); None takes every model for itself.
         random_state: unused by this deterministic method; present for the common interface.
 
     Source:
@@ -118,12 +130,14 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         specific: float = 1.0,
         length_scale: float = 0.3,
         noise: float = 0.1,
+        effects: Effects | None = DEFAULT_EFFECTS,
         random_state: int | None = 0,
     ) -> None:
         self.n_components = n_components
         self.specific = specific
         self.length_scale = length_scale
         self.noise = noise
+        self.effects = effects
         self.random_state = random_state
 
     def fit(
@@ -132,6 +146,8 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         embeddings: Mapping[str, TaskEmbedding] | None = None,
         *,
         proxy: str = "fennec-mini",
+        catalog: Catalog | None = None,
+        cold: Sequence[str] = (),
     ) -> Self:
         """Learn model vectors and the place of known tasks.
 
@@ -140,9 +156,14 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
             embeddings: task embeddings by image set; those of `proxy` in `data/embeddings` when None. Tasks
                 without one count towards static history only.
             proxy: name of the proxy whose embeddings to load.
+            catalog: facts of the models; the bundled catalog when None. A matrix none of whose models is in it is
+                taken as it is.
+            cold: models of the catalog without history to place as well; those of the matrix do not count.
 
         Raises:
-            InputError: fewer than two tasks, or embeddings of different proxies.
+            InputError: fewer than two tasks, embeddings of different proxies, or models to place where nothing is
+                known of any model of the matrix.
+            UnknownModelError: a model to place is not in the catalog.
         """
         if matrix.n_tasks < 2:
             raise InputError(f"a recommender needs at least 2 tasks; matrix '{matrix.name}' has {matrix.n_tasks}")
@@ -154,22 +175,93 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
             length_scale=self.length_scale,
         )
         self.scores_ = np.column_stack([gaussian_scores(column) for column in matrix.performance.T])
-        self.factorizer_, self.model_vectors_, self.mapper_ = self._place(np.arange(matrix.n_tasks))
-        self.task_covariance_ = _task_covariance(self.model_vectors_, self.factorizer_.components_, self.scores_)
-        self.index_ = ModelIndex(self.model_vectors_)
+        facts = load_catalog() if catalog is None else catalog
+        self._fit_prior(facts)
+        static = self._static(self.scores_, self.trust_)
+        self.factorizer_, warm, self.mapper_ = self._place(np.arange(matrix.n_tasks))
+        self.task_covariance_ = _task_covariance(warm, self.factorizer_.components_, self.scores_)
         self._fit_level()
         self.deviation_ = Deviation.fit(list(self._left_out()), _odds(matrix.performance))
+        self._add_cold(warm, static, facts, [model for model in dict.fromkeys(cold) if model not in set(matrix.models)])
+        self.index_ = ModelIndex(self.model_vectors_)
         return self
+
+    def _fit_prior(self, catalog: Catalog) -> None:
+        """Effects of architecture and pre-training on static history, where the catalog knows the models."""
+        self.prior_, self.trust_ = None, 0.0
+        if self.effects is not None and any(model in catalog for model in self.matrix_.models):
+            self.facts_ = self._facts(self.matrix_.models, catalog)
+            self.prior_ = ModelPrior(self.effects).fit(self.facts_, *static_history(self.scores_))
+            self.trust_ = self._choose_trust()
+
+    def _choose_trust(self) -> float:
+        """How far relatives may move models with history: as far as it surely helps to rank known tasks left out."""
+        sets = np.array(self.matrix_.image_sets)
+        gains = []
+        for column, image_set in enumerate(sets):
+            rest, truth = self.scores_[:, sets != image_set], self.scores_[:, column]
+            if rest.shape[1] < 2:
+                continue
+            plain, *moved = (weighted_tau(self._static(rest, trust), truth) for trust in (0.0, *TRUSTS))
+            gains.append(np.array(moved) - plain)
+        if len(gains) < 3:
+            return 0.0
+        sure = np.mean(gains, axis=0) - 2 * np.std(gains, axis=0, ddof=1) / np.sqrt(len(gains))
+        return TRUSTS[int(sure.argmax())] if sure.max() > 0 else 0.0
+
+    def _facts(self, models: Sequence[str], catalog: Catalog) -> ModelFacts:
+        # a matrix of ImageNet results must not explain itself
+        published = imagenet_accuracy() if self.matrix_.protocol != "eval" else None
+        return facts_of(models, catalog, imagenet=published)
+
+    def _add_cold(self, warm: Floats, static: Floats, catalog: Catalog, cold: Sequence[str]) -> None:
+        """Vectors of all models, with and without history, and how much wider the intervals of the latter are."""
+        for model in cold:
+            if model not in catalog:
+                raise UnknownModelError(f"cannot place '{model}': it is not in the catalog; see 'fennec add-model'")
+        if cold and self.prior_ is None:
+            raise InputError(f"no model of '{self.matrix_.name}' is in the catalog: nothing says where others belong")
+        self.models_ = (*self.matrix_.models, *cold)
+        self.model_vectors_, self.static_, self.doubt_ = warm, static, np.zeros(len(warm))
+        if cold and self.prior_ is not None:
+            mean, variance = self.prior_.predict(self._facts(cold, catalog))
+            # nothing is known but static history: the same score on every known task
+            vectors = np.outer(mean, self.factorizer_.components_.sum(axis=1))
+            self.model_vectors_ = np.concatenate([warm, vectors])
+            self.static_ = np.concatenate([static, mean])
+            self.doubt_ = np.concatenate([self.doubt_, variance])
 
     def _place(self, columns: NDArray[np.intp]) -> tuple[ProbabilisticFactorizer, Floats, Floats]:
         """Factoriser, model vectors, and the map from (1, task covariances) to task vectors, from some columns."""
         image_sets = [self.matrix_.image_sets[column] for column in columns]
         factorizer = ProbabilisticFactorizer(self.n_components, noise=self.noise)
         scores = self.scores_[:, columns]
-        factorizer.fit(scores, covariance=self.kernel_.between(image_sets))
-        vectors = factorizer.transform(scores)
-        mapper = np.linalg.lstsq(vectors, np.column_stack(factorizer.weights(scores)), rcond=None)[0]
+        static = self._static(scores, self.trust_)
+        factorizer.fit(scores, covariance=self.kernel_.between(image_sets), static=static)
+        vectors = factorizer.complete(scores, static) @ factorizer.components_.T
+        _, weights = factorizer.weights(scores)
+        mapper = np.linalg.lstsq(vectors, np.column_stack([static, weights]), rcond=None)[0]
         return factorizer, vectors, np.asarray(mapper, dtype=np.float64)
+
+    def _static(self, scores: Floats, trust: float) -> Floats:
+        """Static history of the models of the matrix from some columns, shape (n_models,).
+
+        Args:
+            scores: the columns.
+            trust: factor on the noise of a model's own history, 0 takes it as it is.
+        """
+        static, noise = static_history(scores)
+        known, unknown = np.flatnonzero(np.isfinite(static)), np.flatnonzero(np.isnan(static))
+        if self.prior_ is None:
+            return np.nan_to_num(static)
+        if trust or len(unknown):
+            prior = ModelPrior(self.prior_.effects)
+            weight = trust or 1.0
+            prior.fit(self.facts_.select(known), static[known], weight * noise[known], factors=self.prior_.factors_)
+            static[unknown] = prior.predict(self.facts_.select(unknown))[0]
+            if trust:
+                static[known] = prior.posterior()[0]
+        return static
 
     def _fit_level(self) -> None:
         """Mean logit of every known task: how hard it is."""
@@ -219,7 +311,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
 
         Raises:
             InputError: the embedding comes from another proxy, or a known value is not a fraction.
-            UnknownModelError: a known result is of a model that has no history here.
+            UnknownModelError: a known result is of a model that has no place here.
         """
         columns = np.arange(self.matrix_.n_tasks)
         level = self._level(self.kernel_.to_new(self.matrix_.image_sets, embedding), columns)
@@ -229,17 +321,18 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
             self.task_vector(embedding),
             level,
             self._observed(known or {}),
+            self.doubt_,
         )
         half = self.deviation_.width * deviation
         return Prediction(vector, self.model_vectors_ @ vector, expit(mean), expit(mean - half), expit(mean + half))
 
     def _observed(self, known: Mapping[str, float]) -> Floats:
-        observed = np.full(self.matrix_.n_models, np.nan)
-        position = {model: row for row, model in enumerate(self.matrix_.models)}
+        observed = np.full(len(self.models_), np.nan)
+        position = {model: row for row, model in enumerate(self.models_)}
         for model, value in known.items():
             if model not in position:
                 raise UnknownModelError(
-                    f"model '{model}' has no history in '{self.matrix_.name}'{did_you_mean(model, position)}"
+                    f"model '{model}' has no place in '{self.matrix_.name}'{did_you_mean(model, position)}"
                 )
             if not 0.0 <= value <= 1.0:
                 raise InputError(f"result of '{model}' is {value}; expected a fraction in [0, 1]")
@@ -253,6 +346,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         n: int = 10,
         where: str | None = None,
         known: Mapping[str, float] | None = None,
+        warm_only: bool = False,
         catalog: Catalog | None = None,
     ) -> Ranking:
         """The n models expected to do best on a task.
@@ -262,6 +356,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
             n: how many models at most.
             where: condition on catalog columns, for example `params < 30e6`.
             known: results already measured on the task, model id -> fraction in [0, 1].
+            warm_only: leave out the models without history.
             catalog: facts of the models; the bundled catalog when None.
 
         Raises:
@@ -272,29 +367,29 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
             raise InputError(f"n is {n}; ask for at least one model")
         facts = load_catalog() if catalog is None else catalog
         prediction = self.predict(task, known=known)
-        n_candidates = self.matrix_.n_models
-        if where is None:
+        allowed = np.arange(self.matrix_.n_models if warm_only else len(self.models_))
+        if where is not None:
+            chosen = set(facts.where(where))
+            allowed = np.array([row for row in allowed if self.models_[row] in chosen], dtype=np.intp)
+        if not len(allowed):
+            raise NothingToRecommendError(
+                f"none of the models of '{self.matrix_.name}' satisfies {where!r}; "
+                "loosen the condition or take another hub"
+            )
+        if len(allowed) == len(self.models_):
             best = self.index_.search(prediction.task_vector, n)
         else:
-            chosen = set(facts.where(where))
-            allowed = np.flatnonzero([model in chosen for model in self.matrix_.models])
-            if not len(allowed):
-                raise NothingToRecommendError(
-                    f"none of the {n_candidates} models of '{self.matrix_.name}' satisfies {where!r}; "
-                    "loosen the condition or take another hub"
-                )
             best = allowed[top_k(prediction.scores[allowed], n)]
-            n_candidates = len(allowed)
         rows = tuple(
             RankedModel(
                 rank=rank,
-                id=self.matrix_.models[row],
+                id=self.models_[row],
                 score=float(prediction.scores[row]),
                 performance=float(prediction.performance[row]),
                 low=float(prediction.low[row]),
                 high=float(prediction.high[row]),
-                method="measured" if known and self.matrix_.models[row] in known else "warm",
-                record=facts.get(self.matrix_.models[row]),
+                method=self._method(int(row), known),
+                record=facts.get(self.models_[row]),
             )
             for rank, row in enumerate(best, start=1)
         )
@@ -303,10 +398,15 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
             hub=self.matrix_.name,
             protocol=self.matrix_.protocol,
             models=rows,
-            n_candidates=n_candidates,
+            n_candidates=len(allowed),
             nearest_tasks=self.nearest_tasks(task),
             notes=self._notes(task, known),
         )
+
+    def _method(self, row: int, known: Mapping[str, float] | None) -> str:
+        if known and self.models_[row] in known:
+            return "measured"
+        return "warm" if row < self.matrix_.n_models else "cold"
 
     def nearest_tasks(self, task: TaskEmbedding | None, *, n: int = 3) -> tuple[tuple[str, float], ...]:
         """The n known tasks of this matrix most like a new one, with their distance (1 is typical)."""
@@ -339,37 +439,40 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
 
         Args:
             task: embedding of the new task, or None.
-            model: id of a model with history.
+            model: id of a model of the ranking.
 
         Returns:
-            Static part and one contribution per known task; they add up to the score up to what the
-            latent vectors leave out.
+            Static part and, for a model with history, one contribution per known task; they add up to the score
+            up to what the latent vectors leave out.
 
         Raises:
-            UnknownModelError: the model has no history here.
+            UnknownModelError: the model has no place here.
         """
-        if model not in self.matrix_.models:
+        if model not in self.models_:
             raise UnknownModelError(
-                f"model '{model}' has no history in '{self.matrix_.name}'{did_you_mean(model, self.matrix_.models)}"
+                f"model '{model}' has no place in '{self.matrix_.name}'{did_you_mean(model, self.models_)}"
             )
-        row = self.matrix_.models.index(model)
+        row = self.models_.index(model)
         prediction = self.predict(task)
-        static, weights = self.factorizer_.weights(self.scores_[row : row + 1])
-        parts = weights[0] * self.kernel_.to_new(self.matrix_.image_sets, task)
-        contributions = [
-            Contribution(name, float(part), float(self.matrix_.performance[row, column]))
-            for column, (name, part) in enumerate(zip(self.matrix_.tasks, parts, strict=True))
-            if np.isfinite(self.matrix_.performance[row, column])
-        ]
+        contributions = []
+        if row < self.matrix_.n_models:
+            _, weights = self.factorizer_.weights(self.scores_[row : row + 1])
+            parts = weights[0] * self.kernel_.to_new(self.matrix_.image_sets, task)
+            contributions = [
+                Contribution(name, float(part), float(self.matrix_.performance[row, column]))
+                for column, (name, part) in enumerate(zip(self.matrix_.tasks, parts, strict=True))
+                if np.isfinite(self.matrix_.performance[row, column])
+            ]
         return Explanation(
             model=model,
             score=float(prediction.scores[row]),
             rank=int((prediction.scores > prediction.scores[row]).sum()) + 1,
-            n_candidates=self.matrix_.n_models,
+            n_candidates=len(self.models_),
             performance=float(prediction.performance[row]),
             low=float(prediction.low[row]),
             high=float(prediction.high[row]),
-            static=float(static[0]),
+            static=float(self.static_[row]),
+            method=self._method(row, None),
             contributions=tuple(sorted(contributions, key=lambda part: -abs(part.value))),
         )
 

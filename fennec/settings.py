@@ -1,6 +1,6 @@
 """Where Fennec looks: its own data, its cache and the device to compute on.
 
-Environment variables: `FENNEC_CACHE_DIR`, `FENNEC_DEVICE`, `FENNEC_DEBUG`. Downloads by other
+Environment variables: `FENNEC_HOME`, `FENNEC_CACHE_DIR`, `FENNEC_DEVICE`, `FENNEC_DEBUG`. Downloads by other
 libraries go to their own caches (`HF_HOME`, `TORCH_HOME`).
 """
 
@@ -23,6 +23,11 @@ def data_dir() -> Path:
         if (folder / "hubs.json").is_file():
             return folder
     raise ArtifactError(f"no data folder beside {package}; install fennec-recommender again")
+
+
+def home_dir() -> Path:
+    """Folder for what the user adds: `FENNEC_HOME`, else `~/.fennec`."""
+    return Path(os.environ.get("FENNEC_HOME") or Path.home() / ".fennec")
 
 
 def cache_dir() -> Path:

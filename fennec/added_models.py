@@ -1,0 +1,127 @@
+"""Models that the user added to the catalog: records and architecture vectors in one file.
+
+In: a timm name, a Hugging Face timm id, or the path of a function that makes a network. Out: a line in
+`FENNEC_HOME/added_models.json`, from where `load_catalog` and `load_known_vectors` take it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import ArtifactError, InputError
+from .settings import data_dir, home_dir
+
+if TYPE_CHECKING:
+    import torch
+
+LIBRARIES = ("timm", "torchvision", "open_clip")
+
+
+def read_added() -> dict[str, dict[str, Any]]:
+    """Added models by id: the fields of a catalog record, and of a new network its `vector` and `quality`.
+
+    Raises:
+        ArtifactError: the file is damaged.
+    """
+    path = home_dir() / "added_models.json"
+    if not path.exists():
+        return {}
+    try:
+        added = json.loads(path.read_text(encoding="utf-8"))
+        return {str(model): dict(entry) for model, entry in added.items()}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ArtifactError(f"'{path}' is damaged ({error}); remove it and add the models again") from error
+
+
+def add_model(
+    name: str,
+    *,
+    pretraining_data: str = "",
+    pretraining_method: str = "",
+    license: str = "",
+    input_size: int | None = None,
+) -> str:
+    """Add a model to the catalog; one of the same id is replaced.
+
+    Args:
+        name: `timm:ARCHITECTURE.TAG`, `hf-hub:timm/ARCHITECTURE.TAG`, or `module:NAME` with a function or class that
+            makes a network when called without arguments.
+        pretraining_data: as in the catalog, several joined by `+`, for example `imagenet-22k+imagenet-1k`.
+        pretraining_method: for example `supervised` or `ssl:mae`.
+        license: lower-case licence id.
+        input_size: side of the input in pixels, where it is not the network's own.
+
+    Returns:
+        Id of the model in the catalog.
+
+    Raises:
+        InputError: the name cannot be read or the network cannot be traced.
+        UnknownModelError: timm has no such architecture.
+    """
+    from .archi2vec import Archi2Vec
+    from .architecture_vectors import load_known_vectors
+    from .architectures import build_architecture, family_of
+    from .catalog import load_catalog
+    from .graph import graph_of, load_known_graphs
+
+    plain = name.removeprefix("hf-hub:").removeprefix("hf:")
+    model = f"timm:{plain.removeprefix('timm/')}" if plain.startswith("timm/") else name
+    library, _, rest = model.partition(":")
+    if library in LIBRARIES:
+        module, size = build_architecture(model)
+        architecture, _, tag = rest.partition(".")
+    else:
+        module, size = _imported(name), (3, 224, 224)
+        library, architecture, tag = "other", rest, ""
+    own = f"{library}:{architecture}" if library in LIBRARIES else model
+    side = input_size or size[-1]
+    graph = graph_of(module, input_size=(size[0], side, side), name=own)
+    twins = {other.hash: label for label, other in load_known_graphs().items()}
+    entry: dict[str, Any] = {
+        "library": library,
+        "architecture": architecture,
+        "tag": tag,
+        "family": family_of(own),
+        "params": graph.params,
+        "gmacs": round(graph.gmacs, 4),
+        "input_size": side,
+        "pretraining_data": pretraining_data,
+        "pretraining_method": pretraining_method,
+        "license": license.lower(),
+        "backbone": twins.get(graph.hash, own),
+    }
+    if graph.hash not in twins:
+        encoder = Archi2Vec.load(data_dir() / "archi2vec.safetensors")
+        vectors = encoder.encode([graph])
+        entry |= {"vector": vectors[0].tolist(), "quality": float(encoder.quality(vectors)[0])}
+    path = home_dir() / "added_models.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps({**read_added(), model: entry}, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+    load_catalog.cache_clear()
+    load_known_vectors.cache_clear()
+    return model
+
+
+def _imported(name: str) -> torch.nn.Module:
+    """The network that `module:NAME` makes; the working directory counts as a place of modules."""
+    import torch
+
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise InputError(f"cannot read '{name}'; expected timm:NAME, hf-hub:timm/NAME or module:FUNCTION")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        made = getattr(importlib.import_module(module), attribute)()
+    except Exception as error:  # foreign code, which may raise anything
+        raise InputError(f"'{name}' makes no network ({type(error).__name__}: {error})") from error
+    finally:
+        sys.path.pop(0)
+    if not isinstance(made, torch.nn.Module):
+        raise InputError(f"'{name}' makes a {type(made).__name__}; expected a torch.nn.Module")
+    return made
