@@ -80,7 +80,7 @@ def add_model(
     own = f"{library}:{architecture}" if library in LIBRARIES else model
     side = input_size or size[-1]
     graph = graph_of(module, input_size=(size[0], side, side), name=own)
-    twins = {other.hash: label for label, other in load_known_graphs().items()}
+    twins = [label for label, other in load_known_graphs().items() if other.hash == graph.hash]
     entry: dict[str, Any] = {
         "library": library,
         "architecture": architecture,
@@ -92,9 +92,9 @@ def add_model(
         "pretraining_data": pretraining_data,
         "pretraining_method": pretraining_method,
         "license": license.lower(),
-        "backbone": twins.get(graph.hash, own),
+        "backbone": own if own in twins or not twins else twins[0],
     }
-    if graph.hash not in twins:
+    if not twins:
         encoder = Archi2Vec.load(data_dir() / "archi2vec.safetensors")
         vectors = encoder.encode([graph])
         entry |= {"vector": vectors[0].tolist(), "quality": float(encoder.quality(vectors)[0])}

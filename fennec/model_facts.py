@@ -57,12 +57,8 @@ class ModelFacts:
         )
 
     def clipped(self, others: ModelFacts) -> ModelFacts:
-        """The same with size and quality kept between the smallest and the largest of others."""
-        return replace(
-            self,
-            quality=np.clip(self.quality, others.quality.min(), others.quality.max()),
-            size=np.clip(self.size, others.size.min(axis=0), others.size.max(axis=0)),
-        )
+        """The same with the size kept between the smallest and the largest of others."""
+        return replace(self, size=np.clip(self.size, others.size.min(axis=0), others.size.max(axis=0)))
 
     def without_graph(self) -> ModelFacts:
         """The same facts as if archi2vec did not exist."""

@@ -144,8 +144,8 @@ class ModelPrior:
     def predict(self, facts: ModelFacts) -> tuple[Floats, Floats]:
         """Static history of models without any: mean and variance, shape (n_models,).
 
-        Size and quality beyond those of the fitted models count as the nearest of theirs in the mean, not in the
-        variance: that the largest of a hub did best does not say that a tenfold larger one does better still.
+        Sizes beyond those of the fitted models count as the nearest of theirs in the mean, not in the variance: that
+        the largest of a hub did best does not say that a tenfold larger one does better still.
         """
         inside = facts.clipped(self.facts_)
         cross = self.scale_ * self._covariance(inside, self.facts_)

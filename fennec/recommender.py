@@ -367,13 +367,14 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
             raise InputError(f"n is {n}; ask for at least one model")
         facts = load_catalog() if catalog is None else catalog
         prediction = self.predict(task, known=known)
-        allowed = np.arange(self.matrix_.n_models if warm_only else len(self.models_))
+        n_models = self.matrix_.n_models if warm_only else len(self.models_)
+        allowed = np.arange(n_models)
         if where is not None:
             chosen = set(facts.where(where))
             allowed = np.array([row for row in allowed if self.models_[row] in chosen], dtype=np.intp)
         if not len(allowed):
             raise NothingToRecommendError(
-                f"none of the models of '{self.matrix_.name}' satisfies {where!r}; "
+                f"none of the {n_models} models of '{self.matrix_.name}' satisfies {where!r}; "
                 "loosen the condition or take another hub"
             )
         if len(allowed) == len(self.models_):

@@ -12,8 +12,10 @@ import torch
 from torch import nn
 
 from fennec.archi2vec import Archi2Vec
-from fennec.errors import ArtifactError
-from fennec.graph import ArchitectureGraph, graph_of
+from fennec.architecture_vectors import ArchitectureVectors, load_known_vectors
+from fennec.errors import ArtifactError, UnknownModelError
+from fennec.graph import ArchitectureGraph, graph_of, load_known_graphs
+from fennec.settings import data_dir
 from fennec.weisfeiler_lehman import wl_clusters, wl_counts, wl_vectors
 
 
@@ -121,3 +123,41 @@ def test_wl_vectors__equal_and_different_architectures__unit_length_and_clusters
     assert clusters.sum(axis=1).tolist() == [1.0] * 24
     assert len({tuple(row) for row in clusters[:12]}) == 1
     assert (clusters[0] != clusters[12]).any()
+
+
+def test_tune__planted_quality__read_off_unseen_networks(graphs: list[ArchitectureGraph]) -> None:
+    quality = np.log2([graph.params for graph in graphs]) / 4 + np.array([index >= 12 for index in range(24)])
+    quality -= quality.mean()
+    rest = [index for index in range(24) if index % 4 != 1]
+    model = Archi2Vec.fit(graphs, n_epochs=15, batch_size=8)
+    model.tune([graphs[index] for index in rest], quality[rest], n_epochs=40, batch_size=8)
+    guessed = model.quality(model.encode(graphs))
+    unseen = np.arange(1, 24, 4)
+    assert np.corrcoef(guessed[unseen], quality[unseen])[0, 1] > 0.9
+
+
+def test_load_known_vectors__bundled__as_the_bundled_encoder_computes() -> None:
+    known = load_known_vectors()
+    names = ["timm:resnet18", "timm:vit_tiny_patch16_224", "open_clip:ViT-B-32"]
+    model = Archi2Vec.load(data_dir() / "archi2vec.safetensors")
+    vectors = model.encode([load_known_graphs()[name] for name in names])
+    rows = [known.find(name) for name in names]
+    np.testing.assert_allclose(vectors, known.vectors[rows], atol=1e-3)
+    np.testing.assert_allclose(model.quality(vectors), known.quality[rows], atol=1e-3)
+
+
+def test_nearest__bundled_vectors__relatives_first_and_twins_once(tmp_path: Path) -> None:
+    known = load_known_vectors()
+    found = known.nearest(known.vectors[known.find("timm:resnet50")], n=8, same=False)
+    assert sum("resne" in name for name, _ in found) >= 6
+    similarity = [value for _, value in found]
+    assert similarity == sorted(similarity, reverse=True)
+    assert "timm:resnet50" not in dict(found)
+    assert found[0][1] <= known.nearest(known.vectors[known.find("timm:resnet50")], n=1)[0][1]
+    with pytest.raises(UnknownModelError, match="did you mean"):
+        known.find("timm:resnet5")
+    known.save(tmp_path / "vectors.npz")
+    assert ArchitectureVectors.load(tmp_path / "vectors.npz").names == known.names
+    (tmp_path / "damaged.npz").write_bytes(b"PK nothing")
+    with pytest.raises(ArtifactError, match="no architecture vectors"):
+        ArchitectureVectors.load(tmp_path / "damaged.npz")

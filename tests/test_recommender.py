@@ -134,7 +134,7 @@ def test_recommend__condition_and_known__respected() -> None:
     [
         ({"n": 0}, InputError, "n is 0"),
         ({"where": "params < 5"}, NothingToRecommendError, "none of the 13 models"),
-        ({"known": {"timm:nothing": 0.5}}, UnknownModelError, "has no history"),
+        ({"known": {"timm:nothing": 0.5}}, UnknownModelError, "has no place"),
         ({"known": {"timm:vit_base_patch16_224.dino": 50}}, InputError, "expected a fraction"),
     ],
 )
@@ -260,3 +260,56 @@ def test_save__other_proxy__must_be_given() -> None:
     recommender = fennec.recommender.Recommender().fit(matrix, embeddings)
     with pytest.raises(InputError, match="give the proxy 'planted'"):
         recommender.save("unused")
+
+
+def test_fit__cold_models__ranked_beside_the_warm_with_wider_intervals(tmp_path: Path) -> None:
+    matrix = load_matrix("hf180")
+    cold = ("timm:convnext_tiny.fb_in22k_ft_in1k", "timm:resnet18.a1_in1k", *matrix.models[:1])
+    recommender = Recommender().fit(matrix, cold=cold)
+    assert recommender.models_[matrix.n_models :] == cold[:2]
+    prediction = recommender.predict(None)
+    width = prediction.high - prediction.low
+    assert (width[matrix.n_models :] > np.median(width[: matrix.n_models])).all()
+    assert prediction.scores[-2] > prediction.scores[-1]  # a ConvNeXt with more data over a small ResNet
+    ranking = recommender.recommend(None, n=300)
+    assert {model.id: model.method for model in ranking.models}[cold[0]] == "cold"
+    assert len(ranking) == ranking.n_candidates == 182
+    assert recommender.recommend(None, n=300, warm_only=True).n_candidates == 180
+    assert recommender.explain(None, cold[0]).contributions == ()
+    assert "has no results here" in str(recommender.explain(None, cold[0]))
+    known = recommender.predict(None, known={cold[1]: 0.99})
+    assert known.scores[-1] > prediction.scores[-1]
+    recommender.save(tmp_path)
+    again = Recommender.load(tmp_path)
+    assert again.recommend(None, n=300).ids == ranking.ids
+    np.testing.assert_allclose(again.predict(None).low, prediction.low)
+
+
+def test_fit__cold_model_that_nothing_is_known_of__one_line() -> None:
+    with pytest.raises(UnknownModelError, match="add-model"):
+        Recommender().fit(load_matrix("vit13"), {}, cold=["timm:no_such_model"])
+    matrix, embeddings = planted()
+    with pytest.raises(InputError, match="nothing says where others belong"):
+        Recommender().fit(matrix, embeddings, cold=["timm:resnet18.a1_in1k"])
+
+
+def test_fit__noisy_history_of_relatives__trusted_only_where_it_helps() -> None:
+    """A hub of timm models whose true order is their published accuracy, each measured twice, badly."""
+    published = load_matrix("timm1557")
+    rows = np.random.default_rng(0).permutation(published.n_models)[:250]
+    truth = gaussian_scores(published.performance[rows, published.tasks.index("imagenet")])
+    rng = np.random.default_rng(1)
+    noisy = truth[:, None] + 1.5 * rng.standard_normal((250, 6))
+    noisy[rng.random(noisy.shape) < 0.5] = np.nan
+    keep = np.isfinite(noisy).any(axis=1)
+    matrix = TransferMatrix(
+        1 / (1 + np.exp(-noisy[keep])),
+        tuple(published.models[row] for row in rows[keep]),
+        *(tuple("abcdef"), tuple("abcdef"), ("top1",) * 6, "eval", "noisy"),
+    )
+    with_relatives = Recommender().fit(matrix, {})
+    alone = Recommender(effects=None).fit(matrix, {})
+    assert with_relatives.trust_ > 0
+    better = spearmanr(with_relatives.predict(None).scores, truth[keep]).statistic
+    assert better > spearmanr(alone.predict(None).scores, truth[keep]).statistic + 0.1
+    assert alone.trust_ == 0
