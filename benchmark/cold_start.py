@@ -25,11 +25,11 @@ from fennec.architectures import family_of
 from fennec.catalog import load_catalog
 from fennec.cold_start import MAX_MODELS, cold_start, family_folds, united_families
 from fennec.graph import load_known_graphs
+from fennec.history import gaussian_scores, static_history
 from fennec.hubs import imagenet_accuracy, load_hubs, load_matrix
 from fennec.model_facts import facts_of
-from fennec.model_prior import learn_effects, static_history
+from fennec.model_prior import learn_effects
 from fennec.quality import architecture_quality
-from fennec.recommender import gaussian_scores
 
 RESULTS = Path(__file__).parent / "results"
 CACHE = Path(__file__).parent / "cache" / "archi2vec"

@@ -106,14 +106,19 @@ def rank_with_index() -> list[tuple[str, int, float]]:
 
 
 def recommend_in_process() -> list[tuple[str, int, float]]:
-    """Online: everything after the embedding, facts and interval of 180 models included."""
+    """Online: everything after the embedding, facts and intervals included: warm models, then the whole catalog."""
+    from fennec.catalog import load_catalog
     from fennec.embeddings import load_known_embeddings
     from fennec.hubs import load_matrix
     from fennec.recommender import Recommender
 
-    recommender = Recommender().fit(load_matrix("hf180"))
     task = load_known_embeddings()["dtd"]
-    return [("recommend hf180", 180, median_seconds(lambda: recommender.recommend(task), repeats=20))]
+    rows = []
+    for cold in ((), load_catalog().candidates("finetune")):
+        recommender = Recommender().fit(load_matrix("hf180"), cold=cold)
+        seconds = median_seconds(partial(recommender.recommend, task), repeats=20)
+        rows.append(("recommend hf180", len(recommender.models_), seconds))
+    return rows
 
 
 def whole_command() -> list[tuple[str, int, float]]:
@@ -131,9 +136,51 @@ def whole_command() -> list[tuple[str, int, float]]:
     return rows
 
 
+def graph_architectures() -> list[tuple[str, int, float]]:
+    """Build and trace networks without weights: one timm model, and a hundred of all kinds one after another."""
+    from fennec.architectures import build_architecture
+    from fennec.graph import graph_of, load_known_graphs
+
+    def graph(name: str) -> None:
+        module, size = build_architecture(name)
+        graph_of(module, input_size=size, name=name)
+
+    rows = [("graph one model", 1, median_seconds(lambda: graph("timm:convnext_tiny"), repeats=3))]
+    chosen = np.random.default_rng(0).permutation(sorted(load_known_graphs()))[:100]
+    start = time.perf_counter()
+    for name in chosen:
+        graph(str(name))
+    return [*rows, ("graph architectures", len(chosen), time.perf_counter() - start)]
+
+
+def encode_architectures() -> list[tuple[str, int, float]]:
+    """From graphs to vectors."""
+    from fennec.archi2vec import Archi2Vec
+    from fennec.graph import load_known_graphs
+    from fennec.settings import data_dir
+
+    graphs = list(load_known_graphs().values())
+    model = Archi2Vec.load(data_dir() / "archi2vec.safetensors")
+    order = np.random.default_rng(0).permutation(len(graphs))
+    rows = []
+    for size in (1, 100, 1300):
+        chosen = [graphs[index] for index in order[:size]]
+        rows.append(("encode architectures", size, median_seconds(partial(model.encode, chosen), repeats=1)))
+    return rows
+
+
 STEPS = {
     step.__name__: step
-    for step in (fit_hub, embed_images, rank_models, rank_with_index, recommend_in_process, whole_command)
+    for step in (
+        fit_hub,
+        embed_images,
+        rank_models,
+        rank_with_index,
+        recommend_in_process,
+        graph_architectures,
+        encode_architectures,
+        whole_command,
+    )
 }
 
 

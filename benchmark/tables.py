@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 PAGES = (ROOT / "README.md", ROOT / "benchmark" / "README.md")
 STOPPED_S = 30.0  # a reference of metric_speed.csv that took longer was stopped, and counts as this
+COLD_HUBS = ("hf180", "vtab291", "clip121", "parc70", "timm1557")
 MEASURES = ("tau_w", "tau_w_true", "spearman", "pearson", "regret@1", "regret@3", "regret@5", "rel@1", "recall@5",
             "ndcg@5")  # fmt: skip
 
@@ -198,10 +199,45 @@ def real_features() -> str:
     return markdown(["metric", "ms, median", "undefined", "Spearman with the linear probe"], rows)
 
 
+def cold_start() -> str:
+    """Cold families: mean over seeds of tau_w, all models placed cold, and one family among warm ones."""
+    results = pd.read_csv(RESULTS / "cold_start.csv")
+    chosen = results[results["measure"] == "tau_w"]
+    every = chosen[chosen["family"] == "all"].groupby(["hub", "method"])["value"].mean().unstack()
+    single = chosen[chosen["family"] != "all"].groupby(["hub", "family", "method"])["value"].mean().unstack()
+    order = ["mean", "params", "imagenet", "wl", "nearest", "facts", "fennec", "static"]
+    rows = []
+    for hub in (*COLD_HUBS, *sorted(set(every.index) - set(COLD_HUBS))):
+        if hub not in single.index or every.loc[hub, "fennec"] != every.loc[hub, "fennec"]:
+            continue
+        gain = (single.loc[hub, "fennec"] - single.loc[hub, "facts"]).to_numpy()
+        low, high = bootstrap_interval(gain)
+        rows.append([
+            hub, str(len(gain)), *(number(every.loc[hub, name]) for name in order),
+            *(number(single.loc[hub, name].mean()) for name in ("mean", "facts", "fennec", "static")),
+            f"{gain.mean():+.4f} [{low:+.4f}, {high:+.4f}]",
+        ])  # fmt: skip
+    header = ["hub", "families", *(f"all cold: {name}" for name in order), "one family cold: mean", "facts", "fennec",
+              "static", "fennec - facts [95 %]"]  # fmt: skip
+    return markdown(header, rows)
+
+
+def archi2vec() -> str:
+    """What vectors say of held-out families, mean over seeds."""
+    results = pd.read_csv(RESULTS / "archi2vec.csv")
+    table = results.groupby(["target", "measure"], sort=False)["value"].mean().unstack()
+    spread = results.groupby(["target", "measure"], sort=False)["value"].agg(np.ptp).unstack()
+    rows = [
+        [target, *(f"{table.loc[target, name]:.3f} ({spread.loc[target, name]:.3f})" for name in table.columns)]
+        for target in table.index
+    ]
+    return markdown(["of held-out families (range over seeds)", *table.columns], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     function.__name__: function
     for function in (leave_one_task_out, measures, coverage, proxies_in_the_space, proxy, partial_knowledge, speed,
-                     metric_parity, metric_speed, real_features)
+                     metric_parity, metric_speed, real_features, cold_start, archi2vec)
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import zipfile
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from numpy.typing import NDArray
 from .added_models import read_added
 from .errors import ArtifactError, UnknownModelError, did_you_mean
 from .settings import data_dir
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Floats = NDArray[np.float64]
 
@@ -73,6 +77,18 @@ class ArchitectureVectors:
             if len(found) == n:
                 break
         return list(found.values())
+
+    def similar(self, name: str, *, n: int = 10) -> pd.DataFrame:
+        """The n architectures most like a known one: columns architecture, similarity (cosine) and quality.
+
+        Raises:
+            UnknownModelError: there is none of this name.
+        """
+        import pandas as pd
+
+        found = self.nearest(self.vectors[self.find(name)], n=n, same=False)
+        frame = pd.DataFrame(found, columns=["architecture", "similarity"])
+        return frame.assign(quality=[self.quality[self.position[other]] for other in frame["architecture"]])
 
     def save(self, path: str | Path) -> None:
         """Write to a compressed file (to a temporary name, then renamed)."""

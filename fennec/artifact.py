@@ -147,11 +147,12 @@ def check_proxy(stored: dict[str, Any], check_vector: np.ndarray[Any, Any], prox
 def _rebuild(config: dict[str, Any], tensors: dict[str, Any]) -> Recommender:
     from .deviation import Deviation
     from .factorize import ProbabilisticFactorizer
+    from .history import gaussian_scores
     from .index import ModelIndex
     from .kernel import TaskKernel
     from .matrix import TransferMatrix
     from .model_prior import Effects
-    from .recommender import Recommender, gaussian_scores
+    from .recommender import Recommender
 
     effects = config["parameters"].pop("effects")
     recommender = Recommender(**config["parameters"], effects=effects and Effects(**effects))

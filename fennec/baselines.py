@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .catalog import Catalog
+from .history import gaussian_scores
 from .matrix import TransferMatrix
-from .recommender import gaussian_scores
 from .task import TaskEmbedding
 
 Floats = NDArray[np.float64]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +15,29 @@ import typer
 
 from . import __version__
 from .errors import FennecError, InputError, NothingToRecommendError
+from .options import (
+    ColdOption,
+    CsvOption,
+    DatasetArgument,
+    DeviceOption,
+    HubOption,
+    ImagesOption,
+    JsonOption,
+    KnownOption,
+    MetricOption,
+    ProtocolOption,
+    ProxyOption,
+    QuietOption,
+    RerankOption,
+    SeedOption,
+    SpaceOption,
+    SplitOption,
+    WarmOption,
+    WeightsOption,
+    WhereOption,
+    known_results,
+    pairs,
+)
 from .report import print_frame, print_json, print_ranking
 from .settings import is_debug
 
@@ -33,40 +55,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-DatasetArgument = Annotated[
-    str,
-    typer.Argument(
-        help="Folder, CSV or parquet manifest, .zip or .tar, torchvision:NAME, hf:ORG/NAME, sklearn:digits."
-    ),
-]
-HubOption = Annotated[str, typer.Option("--hub", help="Results to learn from, see 'fennec hubs'.")]
-ProtocolOption = Annotated[
-    str | None,
-    typer.Option("--protocol", help="finetune, linear_probe or zero_shot; chooses the default hub."),
-]
-ProxyOption = Annotated[
-    str, typer.Option("--proxy", help="fennec-mini, ViT-L-14/openai, hf-hub:..., timm:..., or a folder.")
-]
-WhereOption = Annotated[
-    str | None,
-    typer.Option("--where", help="Condition on the models, \"params < 30e6 and license == 'apache-2.0'\"."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-CsvOption = Annotated[bool, typer.Option("--csv", help="CSV on standard output.")]
-QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Ids only, one per line.")]
-ImagesOption = Annotated[int, typer.Option("--max-images", help="Images to look at, balanced over classes.", min=1)]
-SplitOption = Annotated[str | None, typer.Option("--split", help="Part of the dataset; its training part by default.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of the draw of images.")]
-SpaceOption = Annotated[Path | None, typer.Option("--space", help="Folder made by 'fennec fit' instead of a hub.")]
-
-MetricOption = Annotated[
-    str, typer.Option("--metric", help="Metrics by commas, such as lead,sfda or 'ped(logme)'; auto takes three.")
-]
-WeightsOption = Annotated[
-    list[str] | None, typer.Option("--weights", help="MODEL=FILE, local weights instead of a download.")
-]
-DeviceOption = Annotated[str | None, typer.Option("--device", help="cpu, cuda, ...; a GPU where there is one.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -86,17 +74,13 @@ def recommend(
     protocol: ProtocolOption = None,
     proxy: ProxyOption = "fennec-mini",
     where: WhereOption = None,
-    known: Annotated[Path | None, typer.Option("--known", help="CSV (model,value) of results on this dataset.")] = None,
-    rerank: Annotated[
-        int, typer.Option("--rerank", help="Score so many of the best by forward passes, and merge.", min=0)
-    ] = 0,
+    known: KnownOption = None,
+    rerank: RerankOption = 0,
     metric: MetricOption = "auto",
     weights: WeightsOption = None,
     device: DeviceOption = None,
     space: SpaceOption = None,
-    warm_only: Annotated[
-        bool, typer.Option("--warm-only", help="Only models with results in the hub, none placed by its facts.")
-    ] = False,
+    warm_only: WarmOption = False,
     split: SplitOption = None,
     max_images: ImagesOption = 500,
     seed: SeedOption = 0,
@@ -108,7 +92,7 @@ def recommend(
     from dataclasses import replace
 
     recommender, task, seconds = _prepare(dataset, hub, protocol, proxy, space, split, max_images, seed)
-    results = _known_results(known)
+    results = known_results(known)
     start = time.perf_counter()
     ranking = recommender.recommend(task, n=max(n, rerank), where=where, known=results, warm_only=warm_only)
     ranking = replace(ranking, seconds={**seconds, "ranking": time.perf_counter() - start})
@@ -201,19 +185,15 @@ def similar(
     quiet: QuietOption = False,
 ) -> None:
     """List the architectures that are built most like one (archi2vec)."""
-    import pandas as pd
-
     from .architecture_vectors import load_known_vectors
     from .catalog import load_catalog
 
-    known = load_known_vectors()
-    name = model
+    known, name = load_known_vectors(), model
     if model not in known.position:
         name = load_catalog()[load_catalog().find(model)].backbone
-    row = known.find(name or model)
-    frame = pd.DataFrame(known.nearest(known.vectors[row], n=n, same=False), columns=["architecture", "similarity"])
-    frame["quality"] = [known.quality[known.position[other]] for other in frame["architecture"]]
-    print_frame(frame.round(4), as_json, as_csv, quiet)
+    if not name:
+        raise InputError(f"'{model}' is in the catalog, but its network is not known; give library:architecture")
+    print_frame(known.similar(name, n=n).round(4), as_json, as_csv, quiet)
 
 
 @app.command("add-model", epilog="Examples:  fennec add-model timm:test_vit.r160_in1k  |  "
@@ -258,16 +238,9 @@ def tasks(
 @app.command(epilog="Example:  fennec hubs --json")
 def hubs(as_json: JsonOption = False, as_csv: CsvOption = False, quiet: QuietOption = False) -> None:
     """List the hubs: sources of results, one protocol each."""
-    import pandas as pd
+    from .hubs import describe_hubs
 
-    from .hubs import load_hubs, load_matrix
-
-    rows = []
-    for name, hub in load_hubs().items():
-        matrix = load_matrix(name)
-        rows.append((name, hub.title, hub.protocol, matrix.n_models, matrix.n_tasks, round(matrix.density, 3)))
-    columns = ["hub", "title", "protocol", "models", "tasks", "known"]
-    print_frame(pd.DataFrame(rows, columns=columns), as_json, as_csv, quiet)
+    print_frame(describe_hubs().round(3), as_json, as_csv, quiet)
 
 
 @app.command(epilog="Examples:  fennec embed photos/ -o photos.safetensors  |  "
@@ -315,6 +288,7 @@ def fit(
     images: Annotated[
         list[str] | None, typer.Option("--images", help="TASK=DATASET, images of a task of yours.")
     ] = None,
+    cold: ColdOption = None,
     proxy: ProxyOption = "fennec-mini",
     max_images: ImagesOption = 500,
     seed: SeedOption = 0,
@@ -336,17 +310,16 @@ def fit(
         )
     encoder = Proxy.load(proxy)
     embeddings = dict(load_known_embeddings(encoder.name))
-    for task, source in _pairs(images or [], "--images expects TASK=DATASET").items():
+    for task, source in pairs(images or [], "--images expects TASK=DATASET").items():
         if task not in matrix.tasks:
             raise InputError(f"--images names task '{task}', which has no results; there are {', '.join(matrix.tasks)}")
         image_set = matrix.image_sets[matrix.tasks.index(task)]
         embeddings[image_set] = embed_task(
             source, proxy=encoder, max_images=max_images, random_state=seed, progress=True
         )
-    catalog = load_catalog()
-    has_facts = any(model in catalog for model in matrix.models)
-    cold = catalog.candidates(matrix.protocol) if has_facts else ()
-    Recommender().fit(matrix, embeddings, cold=cold).save(output, proxy=encoder)
+    place = results is None if cold is None else cold
+    models = load_catalog().candidates(matrix.protocol) if place else ()
+    Recommender().fit(matrix, embeddings, cold=models).save(output, proxy=encoder)
     typer.echo(str(output))
 
 
@@ -446,32 +419,12 @@ def _score(
         open_dataset(dataset, split=split),
         models,
         metrics=AUTO if metric == "auto" else [name.strip() for name in metric.split(",") if name.strip()],
-        weights=_pairs(weights or [], "--weights expects MODEL=FILE"),
+        weights=pairs(weights or [], "--weights expects MODEL=FILE"),
         device=device,
         max_images=max_images,
         random_state=seed,
         progress=True,
     )
-
-
-def _known_results(path: Path | None) -> dict[str, float] | None:
-    """Results on the new task, by canonical id."""
-    from .catalog import load_catalog
-    from .matrix import read_results
-
-    if path is None:
-        return None
-    table = read_results(path, columns=("model", "value"))
-    catalog = load_catalog()
-    return {catalog.find(model): float(value) for model, value in zip(table["model"], table["value"], strict=True)}
-
-
-def _pairs(texts: list[str], expected: str) -> Mapping[str, str]:
-    """`NAME=VALUE` options as a dictionary."""
-    for text in texts:
-        if not all(text.partition("=")):
-            raise InputError(f"{expected}, got '{text}'")
-    return dict(text.partition("=")[::2] for text in texts)
 
 
 def _say(message: str) -> None:

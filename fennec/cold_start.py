@@ -19,12 +19,12 @@ from .architecture_vectors import ArchitectureVectors
 from .architectures import family_of
 from .catalog import Catalog, load_catalog
 from .graph import ArchitectureGraph, load_known_graphs
+from .history import gaussian_scores, static_history
 from .hubs import imagenet_accuracy
 from .matrix import TransferMatrix
 from .measures import MEASURES
 from .model_facts import ModelFacts, facts_of
-from .model_prior import ModelPrior, learn_effects, static_history
-from .recommender import gaussian_scores
+from .model_prior import ModelPrior, learn_effects
 from .weisfeiler_lehman import wl_vectors
 
 if TYPE_CHECKING:

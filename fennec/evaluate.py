@@ -17,14 +17,15 @@ from .baselines import BASELINES, Method, Split
 from .catalog import load_catalog
 from .errors import InputError, did_you_mean
 from .factorize import ProbabilisticFactorizer
+from .history import gaussian_scores, static_history
 from .hubs import imagenet_accuracy
 from .kernel import TaskKernel
 from .matrix import TransferMatrix
 from .measures import MEASURES, bootstrap_interval, weighted_tau
 from .model_facts import facts_of
-from .model_prior import Effects, learn_effects, static_history
+from .model_prior import Effects, learn_effects
 from .paper import published_fennec
-from .recommender import Recommender, gaussian_scores
+from .recommender import Recommender
 from .task import TaskEmbedding
 
 if TYPE_CHECKING:

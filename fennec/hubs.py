@@ -52,6 +52,17 @@ def load_hubs() -> dict[str, Hub]:
     }
 
 
+def describe_hubs() -> pd.DataFrame:
+    """One row per hub: title, protocol, numbers of models and tasks, and the share of known cells."""
+    import pandas as pd
+
+    rows = []
+    for name, hub in load_hubs().items():
+        matrix = load_matrix(name)
+        rows.append((name, hub.title, hub.protocol, matrix.n_models, matrix.n_tasks, matrix.density))
+    return pd.DataFrame(rows, columns=["hub", "title", "protocol", "models", "tasks", "known"])
+
+
 def image_sets() -> dict[str, str]:
     """Image set of every known task."""
     return {str(task): str(name) for task, name in load_tasks()["image_set"].items()}

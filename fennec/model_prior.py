@@ -59,22 +59,6 @@ START = Effects(0.3, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.3, 0.1)
 TRUST = 2.0  # standard deviation of the logarithms of variances around START
 
 
-def static_history(scores: Floats) -> tuple[Floats, Floats]:
-    """Mean score of every model and the variance of that mean.
-
-    Args:
-        scores: Gaussian scores, shape (n_models, n_tasks), NaN for unknown.
-
-    Returns:
-        Means (n_models,), NaN where nothing is known, and variances (n_models,): what is left of single scores, pooled
-        over models, divided by their number.
-    """
-    known = np.isfinite(scores).sum(axis=1)
-    static = np.where(known, np.nansum(scores, axis=1) / np.maximum(known, 1), np.nan)
-    left = np.nansum((scores - static[:, None]) ** 2) / max(int(known.sum() - (known > 0).sum()), 1)
-    return static, left / np.maximum(known, 1)
-
-
 def parts(one: ModelFacts, two: ModelFacts) -> dict[str, Floats]:
     """Covariance of two sets of models by effect, each of unit variance, shape (n_one, n_two)."""
     vocabulary = sorted(frozenset().union(*one.words, *two.words))

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .catalog import Catalog
+from .history import gaussian_scores
 from .matrix import TransferMatrix
 from .model_facts import ModelFacts, facts_of
 from .model_prior import indicators
-from .recommender import gaussian_scores
 
 Floats = NDArray[np.float64]
 RESULT_NOISE = 0.05  # variance of a checkpoint's mean score around the sum of effects

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
-from scipy.stats import norm, rankdata
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -24,13 +23,11 @@ from .deviation import Deviation, LeftOut
 from .embeddings import load_known_embeddings
 from .errors import InputError, NothingToRecommendError, UnknownModelError, did_you_mean
 from .factorize import ProbabilisticFactorizer, task_spread
-from .hubs import imagenet_accuracy
+from .history import StaticHistory, gaussian_scores
 from .index import ModelIndex, top_k
 from .kernel import TaskKernel
 from .matrix import TransferMatrix
-from .measures import weighted_tau
-from .model_facts import ModelFacts, facts_of
-from .model_prior import DEFAULT_EFFECTS, Effects, ModelPrior, static_history
+from .model_prior import DEFAULT_EFFECTS, Effects
 from .ranking import Contribution, Explanation, RankedModel, Ranking
 from .task import TaskEmbedding
 
@@ -38,31 +35,6 @@ if TYPE_CHECKING:
     from .proxy import Proxy
 
 Floats = NDArray[np.float64]
-
-
-TRUSTS = (0.3, 1.0)
-
-
-def gaussian_scores(performance: ArrayLike) -> Floats:
-    """Performances of one task as standard normal quantiles of their ranks, NaN stays NaN.
-
-    Args:
-        performance: shape (n_models,); at least one value known.
-
-    Returns:
-        Scores with mean 0 and standard deviation 1 over the known models, shape (n_models,); all 0 when
-        the known values are equal.
-
-    Source:
-        Blom 1958 in Hazen's form, (rank - 0.5) / n; ties share their mean rank.
-    """
-    values = np.asarray(performance, dtype=np.float64)
-    known = ~np.isnan(values)
-    scores = np.full(values.shape, np.nan)
-    quantiles = norm.ppf((rankdata(values[known]) - 0.5) / known.sum())
-    spread = quantiles.std()
-    scores[known] = quantiles / spread if spread > 0 else 0.0
-    return scores
 
 
 def _odds(performance: ArrayLike) -> Floats:
@@ -176,92 +148,36 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         )
         self.scores_ = np.column_stack([gaussian_scores(column) for column in matrix.performance.T])
         facts = load_catalog() if catalog is None else catalog
-        self._fit_prior(facts)
-        static = self._static(self.scores_, self.trust_)
+        self.history_ = StaticHistory(self.effects).fit(matrix, self.scores_, facts)
         self.factorizer_, warm, self.mapper_ = self._place(np.arange(matrix.n_tasks))
         self.task_covariance_ = _task_covariance(warm, self.factorizer_.components_, self.scores_)
         self._fit_level()
         self.deviation_ = Deviation.fit(list(self._left_out()), _odds(matrix.performance))
-        self._add_cold(warm, static, facts, [model for model in dict.fromkeys(cold) if model not in set(matrix.models)])
+        self._add_cold(warm, facts, [model for model in dict.fromkeys(cold) if model not in set(matrix.models)])
         self.index_ = ModelIndex(self.model_vectors_)
         return self
 
-    def _fit_prior(self, catalog: Catalog) -> None:
-        """Effects of architecture and pre-training on static history, where the catalog knows the models."""
-        self.prior_, self.trust_ = None, 0.0
-        if self.effects is not None and any(model in catalog for model in self.matrix_.models):
-            self.facts_ = self._facts(self.matrix_.models, catalog)
-            self.prior_ = ModelPrior(self.effects).fit(self.facts_, *static_history(self.scores_))
-            self.trust_ = self._choose_trust()
-
-    def _choose_trust(self) -> float:
-        """How far relatives may move models with history: as far as it surely helps to rank known tasks left out."""
-        sets = np.array(self.matrix_.image_sets)
-        gains = []
-        for column, image_set in enumerate(sets):
-            rest, truth = self.scores_[:, sets != image_set], self.scores_[:, column]
-            if rest.shape[1] < 2:
-                continue
-            plain, *moved = (weighted_tau(self._static(rest, trust), truth) for trust in (0.0, *TRUSTS))
-            gains.append(np.array(moved) - plain)
-        if len(gains) < 3:
-            return 0.0
-        sure = np.mean(gains, axis=0) - 2 * np.std(gains, axis=0, ddof=1) / np.sqrt(len(gains))
-        return TRUSTS[int(sure.argmax())] if sure.max() > 0 else 0.0
-
-    def _facts(self, models: Sequence[str], catalog: Catalog) -> ModelFacts:
-        # a matrix of ImageNet results must not explain itself
-        published = imagenet_accuracy() if self.matrix_.protocol != "eval" else None
-        return facts_of(models, catalog, imagenet=published)
-
-    def _add_cold(self, warm: Floats, static: Floats, catalog: Catalog, cold: Sequence[str]) -> None:
+    def _add_cold(self, warm: Floats, catalog: Catalog, cold: Sequence[str]) -> None:
         """Vectors of all models, with and without history, and how much wider the intervals of the latter are."""
-        for model in cold:
-            if model not in catalog:
-                raise UnknownModelError(f"cannot place '{model}': it is not in the catalog; see 'fennec add-model'")
-        if cold and self.prior_ is None:
-            raise InputError(f"no model of '{self.matrix_.name}' is in the catalog: nothing says where others belong")
+        mean, variance = self.history_.expect(cold, catalog)
+        # nothing is known of them but static history: the same score on every known task
+        vectors = np.outer(mean, self.factorizer_.components_.sum(axis=1))
         self.models_ = (*self.matrix_.models, *cold)
-        self.model_vectors_, self.static_, self.doubt_ = warm, static, np.zeros(len(warm))
-        if cold and self.prior_ is not None:
-            mean, variance = self.prior_.predict(self._facts(cold, catalog))
-            # nothing is known but static history: the same score on every known task
-            vectors = np.outer(mean, self.factorizer_.components_.sum(axis=1))
-            self.model_vectors_ = np.concatenate([warm, vectors])
-            self.static_ = np.concatenate([static, mean])
-            self.doubt_ = np.concatenate([self.doubt_, variance])
+        self.model_vectors_ = np.concatenate([warm, vectors])
+        self.static_ = np.concatenate([self.history_.of(self.scores_), mean])
+        self.doubt_ = np.concatenate([np.zeros(len(warm)), variance])
 
     def _place(self, columns: NDArray[np.intp]) -> tuple[ProbabilisticFactorizer, Floats, Floats]:
         """Factoriser, model vectors, and the map from (1, task covariances) to task vectors, from some columns."""
         image_sets = [self.matrix_.image_sets[column] for column in columns]
         factorizer = ProbabilisticFactorizer(self.n_components, noise=self.noise)
         scores = self.scores_[:, columns]
-        static = self._static(scores, self.trust_)
+        static = self.history_.of(scores)
         factorizer.fit(scores, covariance=self.kernel_.between(image_sets), static=static)
         vectors = factorizer.complete(scores, static) @ factorizer.components_.T
         _, weights = factorizer.weights(scores)
         mapper = np.linalg.lstsq(vectors, np.column_stack([static, weights]), rcond=None)[0]
         return factorizer, vectors, np.asarray(mapper, dtype=np.float64)
-
-    def _static(self, scores: Floats, trust: float) -> Floats:
-        """Static history of the models of the matrix from some columns, shape (n_models,).
-
-        Args:
-            scores: the columns.
-            trust: factor on the noise of a model's own history, 0 takes it as it is.
-        """
-        static, noise = static_history(scores)
-        known, unknown = np.flatnonzero(np.isfinite(static)), np.flatnonzero(np.isnan(static))
-        if self.prior_ is None:
-            return np.nan_to_num(static)
-        if trust or len(unknown):
-            prior = ModelPrior(self.prior_.effects)
-            weight = trust or 1.0
-            prior.fit(self.facts_.select(known), static[known], weight * noise[known], factors=self.prior_.factors_)
-            static[unknown] = prior.predict(self.facts_.select(unknown))[0]
-            if trust:
-                static[known] = prior.posterior()[0]
-        return static
 
     def _fit_level(self) -> None:
         """Mean logit of every known task: how hard it is."""

@@ -16,6 +16,8 @@ import torch
 from PIL import Image
 
 from fennec import cli
+from fennec.architecture_vectors import load_known_vectors
+from fennec.catalog import load_catalog
 from fennec.hubs import load_hubs, load_matrix
 
 Run = Callable[..., tuple[int, str, str]]
@@ -48,7 +50,7 @@ def one_line(error: str) -> str:
 def test_recommend__digits__table_with_everything(run: Run) -> None:
     code, out, error = run("recommend", "sklearn:digits", "-n", 3, "--max-images", 30)
     assert code == 0
-    for word in ("rank", "expected", "80 %", "params", "GMACs", "license", "method", "warm", "nearest known tasks",
+    for word in ("rank", "expected", "80 %", "params", "GMACs", "license", "method", "cold", "nearest known tasks",
                  "embedding", "ranking"):  # fmt: skip
         assert word in out
     assert error == ""
@@ -86,6 +88,7 @@ def test_recommend__known_results__folded_in(run: Run, tmp_path: Path) -> None:
             "vit13",
             "-n",
             13,
+            "--warm-only",
             "--known",
             tmp_path / "tried.csv",
             "--json",
@@ -155,8 +158,8 @@ def test_recommend__bad_known_results__line_and_reason(run: Run, tmp_path: Path)
     path = tmp_path / "tried.csv"
     path.write_text("model,value\nresnet50,nan\n")
     assert "line 2: value is 'nan'" in one_line(run("recommend", "sklearn:digits", "--known", path)[2])
-    path.write_text("model,value\ntimm:resnet50.a1_in1k,0.5\n")
-    assert "has no history in 'hf180'" in one_line(run("recommend", "sklearn:digits", "--known", path)[2])
+    path.write_text("model,value\nhf:apple/aimv2-1B-patch14-224,0.5\n")
+    assert "has no place in 'hf180'" in one_line(run("recommend", "sklearn:digits", "--known", path)[2])
 
 
 def test_fit__hub_then_recommend_from_the_space__same_as_from_the_hub(run: Run, tmp_path: Path) -> None:
@@ -358,3 +361,39 @@ def test_interrupt__in_the_middle_of_a_fit__code_130_and_nothing_written(tmp_pat
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "space").exists()
+
+
+def test_similar__known_and_unknown_names__list_or_one_line(run: Run) -> None:
+    code, out, _ = run("similar", "timm:resnet50", "-n", 3, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert len(found) == 3
+    assert all(-1 <= row["similarity"] <= 1 for row in found)
+    assert run("similar", "timm:resnet50.a1_in1k", "-n", 3, "--json")[1] == out
+    code, out, error = run("similar", "timm:resnet5000")
+    assert code == 1
+    assert out == ""
+    assert "did you mean" in one_line(error)
+    code, _, error = run("similar", "hf:Ahmed9275/ALL-2")
+    assert code == 1
+    assert "its network is not known" in one_line(error)
+
+
+def test_add_model__then_recommend__placed_as_cold(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FENNEC_HOME", str(tmp_path))
+    code, out, _ = run("add-model", "timm:test_vit.mine", "--pretraining-data", "imagenet-1k")
+    try:
+        assert (code, out.strip()) == (0, "timm:test_vit.mine")
+        arguments = ("recommend", "sklearn:digits", "--max-images", 20, "-n", 3000, "--json")
+        document = json.loads(run(*arguments, "--where", "tag == 'mine'")[1])
+        assert [(model["model"], model["method"]) for model in document["models"]] == [("timm:test_vit.mine", "cold")]
+        warm = json.loads(run(*arguments, "--warm-only")[1])
+        assert {model["method"] for model in warm["models"]} == {"warm"}
+        everything = json.loads(run(*arguments)[1])
+        assert len(everything["models"]) == everything["n_candidates"] > 2000
+    finally:
+        load_catalog.cache_clear()
+        load_known_vectors.cache_clear()
+    code, _, error = run("add-model", "nothing_like_this")
+    assert code == 1
+    assert "expected timm:NAME" in one_line(error)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fennec.catalog import load_catalog
+from fennec.history import static_history
 from fennec.hubs import load_matrix
 from fennec.model_facts import ModelFacts, facts_of
-from fennec.model_prior import START, Effects, ModelPrior, learn_effects, parts, static_history
+from fennec.model_prior import DEFAULT_EFFECTS, START, Effects, ModelPrior, learn_effects, parts
 from fennec.quality import architecture_quality
 
 
@@ -120,3 +123,9 @@ def test_architecture_quality__imagenet_results__modern_networks_above_old_ones(
     quality = architecture_quality(load_matrix("timm1557"), load_catalog())
     assert quality["timm:convnext_base"] > quality["timm:resnet50"] > quality["timm:resnet18"]
     assert abs(np.mean(list(quality.values()))) < 0.5
+
+
+def test_default_effects__as_learned_from_all_hubs() -> None:
+    learned = pd.read_csv(Path(__file__).parents[1] / "benchmark" / "results" / "effects.csv", index_col="effect")
+    for name, value in asdict(DEFAULT_EFFECTS).items():
+        assert value == pytest.approx(learned.loc[name, "value"], abs=2e-3), name

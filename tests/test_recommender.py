@@ -13,11 +13,12 @@ from sklearn.base import clone
 
 import fennec.recommender
 from fennec.errors import ArtifactError, InputError, NothingToRecommendError, UnknownModelError
+from fennec.history import gaussian_scores
 from fennec.hubs import load_matrix
 from fennec.kernel import TaskKernel
 from fennec.matrix import TransferMatrix
 from fennec.proxy import Proxy
-from fennec.recommender import Recommender, gaussian_scores
+from fennec.recommender import Recommender
 from fennec.task import TaskEmbedding, embed_task
 
 from .conftest import planted
@@ -309,7 +310,7 @@ def test_fit__noisy_history_of_relatives__trusted_only_where_it_helps() -> None:
     )
     with_relatives = Recommender().fit(matrix, {})
     alone = Recommender(effects=None).fit(matrix, {})
-    assert with_relatives.trust_ > 0
+    assert with_relatives.history_.trust_ > 0
     better = spearmanr(with_relatives.predict(None).scores, truth[keep]).statistic
     assert better > spearmanr(alone.predict(None).scores, truth[keep]).statistic + 0.1
-    assert alone.trust_ == 0
+    assert alone.history_.trust_ == 0
