@@ -21,9 +21,12 @@ lint: $(BIN)/.ready
 test: lint
 	$(BIN)/pytest --cov=fennec --cov-report=term:skip-covered
 
-bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; about two hours
+bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; about four hours
 	$(BIN)/python benchmark/leave_one_task_out.py
 	$(BIN)/python benchmark/partial_knowledge.py
+	$(BIN)/python benchmark/train_archi2vec.py
+	$(BIN)/python benchmark/cold_start.py
+	$(BIN)/python benchmark/plot_architectures.py
 	$(BIN)/python benchmark/speed.py
 	$(BIN)/python benchmark/metric_speed.py --seconds 30
 	[ ! -d ../shared ] || $(BIN)/python benchmark/metric_parity.py
