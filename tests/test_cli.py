@@ -332,6 +332,7 @@ def test_score__unusable_request__one_line(run: Run, image_folder: Path, argumen
 INTERRUPTED = """
 import os, signal
 from fennec import cli, proxy
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background inherits that it is ignored
 load, seen = proxy.Proxy.load, []
 def loaded(*arguments, **options):
     found = load(*arguments, **options)
