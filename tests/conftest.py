@@ -27,8 +27,9 @@ def _few_threads() -> None:
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or fills the user's cache, and none waits for a hub."""
+    """No test reads or fills the user's cache or added models, and none waits for a hub."""
     monkeypatch.setenv("FENNEC_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("FENNEC_HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("FENNEC_DEVICE", "cpu")
 
