@@ -137,10 +137,15 @@ class StaticHistory:
         if self.prior_ is None:
             return np.nan_to_num(static)
         if trust or len(unknown):
-            prior = ModelPrior(self.prior_.effects)
-            weight = trust or 1.0
-            prior.fit(self.facts_.select(known), static[known], weight * noise[known], factors=self.prior_.factors_)
-            static[unknown] = prior.predict(self.facts_.select(unknown))[0]
+            prior = ModelPrior(self.prior_.effects).fit(
+                self.facts_.select(known),
+                static[known],
+                (trust or 1.0) * noise[known],
+                factors=self.prior_.factors_,
+                shared=self.prior_.shared_[np.ix_(known, known)],
+            )
+            if len(unknown):
+                static[unknown] = prior.predict(self.facts_.select(unknown))[0]
             if trust:
-                static[known] = prior.posterior()[0]
+                static[known] = prior.mean()
         return static

@@ -86,7 +86,13 @@ class ModelPrior:
         self.effects = effects
 
     def fit(
-        self, facts: ModelFacts, static: Floats, noise: Floats, *, factors: tuple[float, float] | None = None
+        self,
+        facts: ModelFacts,
+        static: Floats,
+        noise: Floats,
+        *,
+        factors: tuple[float, float] | None = None,
+        shared: Floats | None = None,
     ) -> Self:
         """Learn from models with history.
 
@@ -95,9 +101,10 @@ class ModelPrior:
             static: their mean scores over tasks, shape (n,).
             noise: variance of each, shape (n,).
             factors: of the shared effects and of the checkpoints' own; the most likely ones when None.
+            shared: `shared_` of an earlier fit to these models, which saves time.
         """
         self.facts_ = facts
-        shared = self._covariance(facts, facts)
+        self.shared_ = shared = self._covariance(facts, facts) if shared is None else shared
         error = static - self.effects.slope * facts.quality
 
         def cost(logs: Floats) -> float:
@@ -119,11 +126,14 @@ class ModelPrior:
         self.weights_ = cho_solve(self.factor_, error)
         return self
 
+    def mean(self) -> Floats:
+        """Expected static history of the fitted models given all of it, shape (n,)."""
+        return np.asarray(self.effects.slope * self.facts_.quality + self.prior_ @ self.weights_)
+
     def posterior(self) -> tuple[Floats, Floats]:
         """Static history of the fitted models given all of it: mean and variance, shape (n,)."""
-        mean = self.effects.slope * self.facts_.quality + self.prior_ @ self.weights_
         gain = cho_solve(self.factor_, self.prior_)
-        return mean, np.diag(self.prior_) - np.einsum("ij,ij->j", self.prior_, gain)
+        return self.mean(), np.diag(self.prior_) - np.einsum("ij,ij->j", self.prior_, gain)
 
     def predict(self, facts: ModelFacts) -> tuple[Floats, Floats]:
         """Static history of models without any: mean and variance, shape (n_models,).
