@@ -6,10 +6,7 @@ In: a timm name, a Hugging Face timm id, or the path of a function that makes a 
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import ArtifactError, InputError
@@ -75,7 +72,7 @@ def add_model(
         module, size = build_architecture(model)
         architecture, _, tag = rest.partition(".")
     else:
-        module, size = _imported(name), (3, 224, 224)
+        module, size = _own_network(name), (3, 224, 224)
         library, architecture, tag = "other", rest, ""
     own = f"{library}:{architecture}" if library in LIBRARIES else model
     side = input_size or size[-1]
@@ -108,20 +105,14 @@ def add_model(
     return model
 
 
-def _imported(name: str) -> torch.nn.Module:
-    """The network that `module:NAME` makes; the working directory counts as a place of modules."""
+def _own_network(name: str) -> torch.nn.Module:
     import torch
 
-    module, _, attribute = name.partition(":")
-    if not module or not attribute:
-        raise InputError(f"cannot read '{name}'; expected timm:NAME, hf-hub:timm/NAME or module:FUNCTION")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        made = getattr(importlib.import_module(module), attribute)()
-    except Exception as error:  # foreign code, which may raise anything
-        raise InputError(f"'{name}' makes no network ({type(error).__name__}: {error})") from error
-    finally:
-        sys.path.pop(0)
-    if not isinstance(made, torch.nn.Module):
-        raise InputError(f"'{name}' makes a {type(made).__name__}; expected a torch.nn.Module")
-    return made
+    from .encoders import Encoder
+    from .own_models import make_own
+
+    made = make_own(name)
+    network = made.model if isinstance(made, Encoder) else made
+    if not isinstance(network, torch.nn.Module):
+        raise InputError(f"'{name}' makes a {type(made).__name__}; expected a torch.nn.Module or fennec.Encoder")
+    return network

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import __version__
+from . import __version__, cli_measure
 from .errors import FennecError, InputError, NothingToRecommendError
 from .options import (
     ColdOption,
@@ -38,7 +38,7 @@ from .options import (
     known_results,
     pairs,
 )
-from .report import print_frame, print_json, print_ranking
+from .report import print_frame, print_json, print_ranking, say
 from .settings import is_debug
 
 if TYPE_CHECKING:
@@ -266,7 +266,7 @@ def embed(
         raise InputError("give either a dataset or --known")
     encoder = Proxy.load(proxy)
     if dataset is None:
-        found = embed_known_tasks(encoder, root, download=download, max_images=max_images, report=_say)
+        found = embed_known_tasks(encoder, root, download=download, max_images=max_images, report=say)
     else:
         found = {
             dataset: embed_task(
@@ -279,12 +279,15 @@ def embed(
 
 
 @app.command(epilog="Examples:  fennec fit my-space --hub vit13  |  "
-             "fennec fit my-space --results ours.csv --images pets=photos/pets --images cars=cars.zip")  # fmt: skip
+             "fennec fit my-space --results ours.csv --images pets=photos/pets --images cars=cars.zip  |  "
+             "fennec fit my-space --results measured/")  # fmt: skip
 def fit(
     output: Annotated[Path, typer.Argument(help="Folder to write the space to.")],
     hub: HubOption = "default",
     protocol: ProtocolOption = None,
-    results: Annotated[Path | None, typer.Option("--results", help="Your own CSV (model,task,value).")] = None,
+    results: Annotated[
+        Path | None, typer.Option("--results", help="Your own CSV (model,task,value), or a folder of 'fennec bench'.")
+    ] = None,
     images: Annotated[
         list[str] | None, typer.Option("--images", help="TASK=DATASET, images of a task of yours.")
     ] = None,
@@ -294,7 +297,9 @@ def fit(
     seed: SeedOption = 0,
 ) -> None:
     """Build a space from a hub or from your own results."""
+    from .bench import read_tasks
     from .catalog import load_catalog
+    from .cells import measured_matrix
     from .embeddings import load_known_embeddings
     from .hubs import image_sets, load_matrix
     from .matrix import TransferMatrix, read_results
@@ -302,15 +307,19 @@ def fit(
     from .recommender import Recommender
     from .task import embed_task
 
+    sources: dict[str, str] = {}
     if results is None:
         matrix = load_matrix(hub, protocol=protocol)
+    elif results.is_dir():
+        matrix, sources = measured_matrix(results, protocol=protocol), read_tasks(results)
     else:
         matrix = TransferMatrix.from_frame(
             read_results(results), protocol=protocol or "finetune", name=results.stem, image_sets=image_sets()
         )
     encoder = Proxy.load(proxy)
     embeddings = dict(load_known_embeddings(encoder.name))
-    for task, source in pairs(images or [], "--images expects TASK=DATASET").items():
+    sources = {task: source for task, source in sources.items() if task in matrix.tasks}
+    for task, source in {**sources, **pairs(images or [], "--images expects TASK=DATASET")}.items():
         if task not in matrix.tasks:
             raise InputError(f"--images names task '{task}', which has no results; there are {', '.join(matrix.tasks)}")
         image_set = matrix.image_sets[matrix.tasks.index(task)]
@@ -323,25 +332,14 @@ def fit(
     typer.echo(str(output))
 
 
-@app.command(epilog="Examples:  fennec evaluate --hub cnn11 --hub vit13  |  fennec evaluate --output results.csv")
-def evaluate(
-    hub: Annotated[list[str] | None, typer.Option("--hub", help="Hubs; the eight with images by default.")] = None,
-    method: Annotated[list[str] | None, typer.Option("--method", help="Methods; all by default.")] = None,
-    proxy: Annotated[str, typer.Option("--proxy", help="Proxy of the known tasks' embeddings.")] = "fennec-mini",
-    output: Annotated[Path | None, typer.Option("--output", help="CSV file for every single value.")] = None,
-    as_json: JsonOption = False,
-    as_csv: CsvOption = False,
-) -> None:
-    """Leave one task out: every method on every hub, hyper-parameters chosen inside the training tasks."""
-    from .embeddings import load_known_embeddings
-    from .evaluate import EVALUATED_HUBS, METHODS, leave_one_task_out, summarise
-    from .hubs import load_matrix
-
-    matrices = [load_matrix(name) for name in hub or EVALUATED_HUBS]
-    results = leave_one_task_out(matrices, load_known_embeddings(proxy), methods=method or tuple(METHODS), report=_say)
-    if output is not None:
-        results.to_csv(output, index=False)
-    print_frame(summarise(results).round(4), as_json, as_csv, quiet=False)
+app.command(epilog="Examples:  fennec bench measured --models timm:resnet18.a1_in1k,mynets:small "
+            "--task pets=photos/pets --task cars=cars.zip  |  "
+            "fennec bench measured --models ... --task ... --engine ray --shard 2/4")(
+    cli_measure.bench
+)  # fmt: skip
+app.command(epilog="Examples:  fennec evaluate --hub cnn11 --hub vit13  |  fennec evaluate --output results.csv")(
+    cli_measure.evaluate
+)
 
 
 def main() -> None:
@@ -425,10 +423,6 @@ def _score(
         random_state=seed,
         progress=True,
     )
-
-
-def _say(message: str) -> None:
-    typer.echo(message, err=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .catalog import load_catalog
 from .errors import ArtifactError, InputError, MissingExtraError, UnsupportedModelError, did_you_mean
+from .own_models import has_module, make_own
 from .proxy import download, fingerprint
 from .settings import default_device
 
@@ -56,7 +57,8 @@ class Encoder:
 
         self.name = name
         self.device = find_device(device or default_device())
-        self.fingerprint = fingerprint(model, preprocessing or {})
+        self.preprocessing = preprocessing or {}
+        self.fingerprint = fingerprint(model, self.preprocessing)
         self.model = model.eval().to(self.device)
         self.model.to(memory_format=torch.channels_last)
         self.transform = transform
@@ -64,16 +66,17 @@ class Encoder:
 
     @classmethod
     def load(cls, model: str, *, weights: str | Path | None = None, device: str | None = None) -> Encoder:
-        """Load a model of timm, torchvision, open_clip or Hugging Face.
+        """Load a model of timm, torchvision, open_clip or Hugging Face, or one of the user's own.
 
         Args:
-            model: canonical id, or another name that the catalog knows.
+            model: canonical id, another name that the catalog knows, or `module:NAME` of a function that makes an
+                `Encoder` or a network (which is then given 224 x 224 pixels, ImageNet's mean and deviation).
             weights: local file, or for a Hugging Face model its folder, instead of a download.
             device: where to compute; the default device when None.
 
         Raises:
             UnknownModelError: nothing has this name; the nearest are offered.
-            InputError: no such device.
+            InputError: no such device, or the user's function makes no network.
             UnsupportedModelError: a model of a library that Fennec cannot run.
             MissingExtraError: a Hugging Face model, and `transformers` is not installed.
             OfflineError: the weights must be downloaded and the hub cannot be reached.
@@ -82,6 +85,8 @@ class Encoder:
         if weights is not None and not Path(weights).exists():
             raise ArtifactError(f"no weights of '{model}' at '{weights}'")
         library, _, rest = model.partition(":")
+        if library not in _LOADERS and has_module(model):
+            return _load_own(model, weights, device)
         name = model if library in _LOADERS and rest else load_catalog().find(model)
         library, _, rest = name.partition(":")
         if library not in _LOADERS:
@@ -123,6 +128,10 @@ class Encoder:
             features, logits = self._split(place)
         probs = None if logits is None else torch.softmax(logits.float(), dim=1).cpu()
         return _flat(features).float().cpu(), probs
+
+    def embed(self, batch: Tensor) -> Tensor:
+        """Features of a batch on its own device, (n, n_features), with gradients: what fine-tuning works on."""
+        return _flat(self._split(batch)[0])
 
 
 def _flat(features: Tensor) -> Tensor:
@@ -255,6 +264,25 @@ def _load_hugging_face(
         return pixels
 
     return Encoder(name, Logits(model), transform, preprocessing=processor.to_dict(), device=device)
+
+
+def _load_own(name: str, weights: str | Path | None, device: str | None) -> Encoder:
+    from timm.data.config import resolve_data_config
+    from timm.data.transforms_factory import create_transform
+    from torch import nn
+
+    made = make_own(name)
+    if not isinstance(made, Encoder | nn.Module):
+        raise InputError(f"'{name}' makes a {type(made).__name__}; expected a torch.nn.Module or fennec.Encoder")
+    network = made.model if isinstance(made, Encoder) else made
+    if weights is not None:
+        _fill(network, _read_weights(weights), name, weights)
+    if isinstance(made, Encoder):
+        return Encoder(
+            name, network, made.transform, preprocessing=made.preprocessing, split=made._split, device=device
+        )
+    config: dict[str, Any] = resolve_data_config({}, model=network)  # type: ignore[no-untyped-call]
+    return Encoder(name, network, create_transform(**config), preprocessing=config, device=device)
 
 
 _LOADERS: dict[str, Callable[..., Encoder]] = {

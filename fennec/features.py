@@ -6,6 +6,7 @@ In: `Encoder`, `ImageDataset`. Out: `FeatureSet`. Every batch is kept in the cac
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Iterator
@@ -54,6 +55,7 @@ def extract_features(
     random_state: int = 0,
     batch_size: int = BATCH_SIZE,
     progress: bool = False,
+    cached: bool = True,
 ) -> FeatureSet:
     """Run a model over a dataset once.
 
@@ -64,6 +66,7 @@ def extract_features(
         random_state: seed of the draw.
         batch_size: pictures per forward pass; halved where memory does not suffice.
         progress: show a bar on standard error.
+        cached: keep batches and take those that were kept; False where the time of the pass is the question.
 
     Raises:
         InputError: none of the images can be read.
@@ -75,7 +78,7 @@ def extract_features(
     parts: list[dict[str, Floats]] = []
     with progress_bar(encoder.name, len(chosen), shown=progress) as advance:
         for batch in _batches(iter_images(dataset, chosen, report), batch_size):
-            parts.append(_encode(encoder, [image for _, image in batch]))
+            parts.append(_encode(encoder, [image for _, image in batch], cached=cached))
             positions += [position for position, _ in batch]
             advance(len(batch))
     report.check_enough(dataset.name)
@@ -100,21 +103,22 @@ def _batches(images: Iterator[tuple[int, Image.Image]], size: int) -> Iterator[l
         yield batch
 
 
-def _encode(encoder: Encoder, images: list[Image.Image]) -> dict[str, Floats]:
+def _encode(encoder: Encoder, images: list[Image.Image], *, cached: bool) -> dict[str, Floats]:
     """Features and probabilities of pictures, from the cache where it has them."""
     import torch
     from safetensors import SafetensorError
     from safetensors.numpy import load_file, save
 
-    path = _cache_file(encoder, images)
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError):  # not there yet, or damaged: compute it
-        pass
+    path = _cache_file(encoder, images) if cached else None
+    if path is not None:
+        with contextlib.suppress(OSError, SafetensorError):  # not there yet, or damaged: compute it
+            return load_file(path)
     features, probs = encoder(torch.stack([encoder.transform(image) for image in images]))
     part = {"features": features.numpy()}
     if probs is not None:
         part["probs"] = probs.numpy()
+    if path is None:
+        return part
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")
     partial.write_bytes(save(part))

@@ -59,3 +59,8 @@ def print_frame(frame: pd.DataFrame, as_json: bool, as_csv: bool, quiet: bool) -
         for row in frame.itertuples(index=False):
             table.add_row(*("-" if value != value or value == "" else str(value) for value in row))
         print_table(table)
+
+
+def say(message: str) -> None:
+    """One line about the work, on standard error."""
+    typer.echo(message, err=True)

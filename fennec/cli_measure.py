@@ -1,0 +1,113 @@
+"""The commands that measure: `bench`, `compare` and `evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import CsvOption, DeviceOption, JsonOption, WeightsOption, pairs
+from .report import print_frame, print_json, say
+
+KINDS = ("finetune", "linear_probe")
+
+
+def bench(
+    results: Annotated[Path, typer.Argument(help="Folder of results; made where it is absent, continued where not.")],
+    models: Annotated[str, typer.Option("--models", help="Ids by commas, or module:FUNCTION of your own.")],
+    task: Annotated[list[str], typer.Option("--task", help="NAME=DATASET, repeated.")],
+    protocol: Annotated[
+        str, typer.Option("--protocol", help="finetune, linear_probe, or both by a comma.")
+    ] = "finetune",
+    n_train: Annotated[int, typer.Option("--n-train", help="Training images at most.", min=2)] = 1000,
+    n_test: Annotated[int, typer.Option("--n-test", help="Test images at most.", min=1)] = 1000,
+    epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training images.", min=1)] = 20,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Images per step.", min=1)] = 32,
+    learning_rates: Annotated[str, typer.Option("--learning-rates", help="Grid, by commas.")] = "1e-3,1e-4",
+    weight_decays: Annotated[str, typer.Option("--weight-decays", help="Grid, by commas.")] = "1e-4,1e-1",
+    seeds: Annotated[str, typer.Option("--seeds", help="Seeds of the runs, by commas.")] = "0",
+    weights: WeightsOption = None,
+    engine: Annotated[
+        str, typer.Option("--engine", help="serial, process or ray; the results are the same.")
+    ] = "process",
+    workers: Annotated[int | None, typer.Option("--workers", help="Cells at a time; all cores or GPUs.", min=1)] = None,
+    threads: Annotated[int, typer.Option("--threads", help="Of a cell on the CPU.", min=1)] = 1,
+    device: DeviceOption = None,
+    shard: Annotated[str, typer.Option("--shard", help="i/n, this machine's share of the cells.")] = "1/1",
+    retry: Annotated[bool, typer.Option("--retry", help="Measure cells again that failed.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fine-tune or linear-probe every model on every task; one JSON file for each cell, continued when run again."""
+    from dataclasses import asdict
+
+    from .bench import find_devices, make_jobs, run_bench
+    from .protocols import Protocol
+
+    budgets = [
+        Protocol(
+            kind=kind,
+            n_train=n_train,
+            n_test=n_test,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rates=tuple(_numbers(learning_rates, "--learning-rates")),
+            weight_decays=tuple(_numbers(weight_decays, "--weight-decays")),
+            threads=threads,
+        )
+        for kind in _names(protocol)
+    ]
+    jobs = make_jobs(
+        _names(models),
+        pairs(task, "--task expects NAME=DATASET"),
+        budgets,
+        seeds=[int(seed) for seed in _numbers(seeds, "--seeds")],
+        weights=pairs(weights or [], "--weights expects MODEL=FILE"),
+        shard=shard,
+    )
+    devices, default = find_devices(device, threads=threads)
+    summary = run_bench(
+        results, jobs, engine=engine, workers=workers or default, devices=devices, retry=retry, report=say
+    )
+    if as_json:
+        print_json({**asdict(summary), "cells": len(jobs), "folder": str(results)})
+        return
+    typer.echo(
+        f"{len(jobs)} cells: {summary.measured} measured now, {summary.kept} there before, "
+        f"{summary.elsewhere} held by another run, {sum(summary.failed.values())} failed"
+    )
+    for error, count in summary.failed.most_common():
+        typer.echo(f"  {error}: {count} (run again with --retry to measure them again)")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _numbers(text: str, option: str) -> list[float]:
+    from .errors import InputError
+
+    try:
+        return [float(number) for number in _names(text)]
+    except ValueError as error:
+        raise InputError(f"{option} is '{text}'; expected numbers by commas") from error
+
+
+def evaluate(
+    hub: Annotated[list[str] | None, typer.Option("--hub", help="Hubs; the eight with images by default.")] = None,
+    method: Annotated[list[str] | None, typer.Option("--method", help="Methods; all by default.")] = None,
+    proxy: Annotated[str, typer.Option("--proxy", help="Proxy of the known tasks' embeddings.")] = "fennec-mini",
+    output: Annotated[Path | None, typer.Option("--output", help="CSV file for every single value.")] = None,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+) -> None:
+    """Leave one task out: every method on every hub, hyper-parameters chosen inside the training tasks."""
+    from .embeddings import load_known_embeddings
+    from .evaluate import EVALUATED_HUBS, METHODS, leave_one_task_out, summarise
+    from .hubs import load_matrix
+
+    matrices = [load_matrix(name) for name in hub or EVALUATED_HUBS]
+    results = leave_one_task_out(matrices, load_known_embeddings(proxy), methods=method or tuple(METHODS), report=say)
+    if output is not None:
+        results.to_csv(output, index=False)
+    print_frame(summarise(results).round(4), as_json, as_csv, quiet=False)
