@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from .errors import ArtifactError, InputError
+from .files import write_whole
 from .settings import data_dir, home_dir
 
 if TYPE_CHECKING:
@@ -96,10 +97,7 @@ def add_model(
         vectors = encoder.encode([graph])
         entry |= {"vector": vectors[0].tolist(), "quality": float(encoder.quality(vectors)[0])}
     path = home_dir() / "added_models.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps({**read_added(), model: entry}, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps({**read_added(), model: entry}, indent=1) + "\n")
     load_catalog.cache_clear()
     load_known_vectors.cache_clear()
     return model

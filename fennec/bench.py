@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from .cells import Cell, Record, read_record, write_record
 from .engines import WorkerDiedError, run_jobs
 from .errors import FennecError, InputError
+from .files import write_whole
 from .memory import forget_peak, peak_megabytes
 
 if TYPE_CHECKING:
@@ -267,17 +268,17 @@ def _lock(root: Path, cell: Cell) -> BaseFileLock | None:
 
 def _write_tasks(root: Path, jobs: Sequence[Job]) -> None:
     """Remember which dataset each task is, so that `fennec fit --results` can embed it."""
-    known = read_tasks(root)
+    before = read_tasks(root)
+    known = dict(before)
     for job in jobs:
         if known.setdefault(job.task, job.source) != job.source:
             raise InputError(
                 f"task '{job.task}' of '{root}' is '{known[job.task]}', not '{job.source}'; use another name"
             )
-    root.mkdir(parents=True, exist_ok=True)
-    partial = root / "tasks.part"
+    if known == before:
+        return
     try:
-        partial.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-        partial.replace(root / "tasks.json")
+        write_whole(root / "tasks.json", json.dumps(known, indent=1) + "\n")
     except OSError as error:
         raise FennecError(f"cannot write to '{root}' ({error.strerror}); make room and run it again") from error
 

@@ -6,7 +6,6 @@ In: records of `fennec.bench`. Out: files, written whole or not at all, and the 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from .errors import FennecError, InputError
+from .files import write_whole
 from .matrix import TransferMatrix
 
 if TYPE_CHECKING:
@@ -58,13 +58,9 @@ def write_record(folder: Path, cell: Cell, record: Record) -> None:
         FennecError: the disk is full or the folder cannot be written to.
     """
     path = folder / cell.path
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps({"format": FORMAT_VERSION, **record}, indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, json.dumps({"format": FORMAT_VERSION, **record}, indent=1) + "\n")
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise FennecError(
             f"cannot write '{path}' ({error.strerror}); cells already written are kept, make room and run it again"
         ) from error

@@ -19,6 +19,7 @@ from PIL import Image
 
 from .datasets import ImageDataset, ReadReport, iter_images, sample
 from .encoders import Encoder
+from .files import write_whole
 from .progress import progress_bar
 from .settings import cache_dir
 
@@ -117,12 +118,8 @@ def _encode(encoder: Encoder, images: list[Image.Image], *, cached: bool) -> dic
     part = {"features": features.numpy()}
     if probs is not None:
         part["probs"] = probs.numpy()
-    if path is None:
-        return part
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    partial.write_bytes(save(part))
-    partial.replace(path)
+    if path is not None:
+        write_whole(path, save(part))
     return part
 
 

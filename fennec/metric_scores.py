@@ -17,6 +17,7 @@ from urllib.parse import quote
 from .cells import iter_records
 from .engines import WorkerDiedError, run_jobs
 from .errors import FennecError, InputError
+from .files import write_whole
 from .memory import forget_peak, peak_megabytes
 from .metrics import METRICS
 
@@ -172,7 +173,7 @@ def score_results(
     for job, found in run_jobs(score_task, jobs, engine=engine, workers=workers, devices=devices):
         if isinstance(found, WorkerDiedError):
             raise FennecError(f"metrics on '{job.task}': {found}; use fewer workers")
-        _write(root, job.task, found)
+        write_whole(_path(root, job.task), json.dumps(found) + "\n")
         rows += found
         report(f"scored {len(job.models)} models on {job.task}")
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -187,11 +188,3 @@ def _read(root: Path, task: str) -> list[dict[str, Any]]:
         return list(json.loads(_path(root, task).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return []
-
-
-def _write(root: Path, task: str, rows: list[dict[str, Any]]) -> None:
-    path = _path(root, task)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(rows) + "\n", encoding="utf-8")
-    partial.replace(path)
