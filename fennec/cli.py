@@ -337,6 +337,8 @@ app.command(epilog="Examples:  fennec bench measured --models timm:resnet18.a1_i
             "fennec bench measured --models ... --task ... --engine ray --shard 2/4")(
     cli_measure.bench
 )  # fmt: skip
+app.command(epilog="Examples:  fennec compare --hub lab24 --proxy mobilenetv2_100  |  fennec compare measured/ "
+            "--output comparison/")(cli_measure.compare)  # fmt: skip
 app.command(epilog="Examples:  fennec evaluate --hub cnn11 --hub vit13  |  fennec evaluate --output results.csv")(
     cli_measure.evaluate
 )

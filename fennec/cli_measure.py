@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import CsvOption, DeviceOption, JsonOption, WeightsOption, pairs
+from .options import CsvOption, DeviceOption, JsonOption, MetricOption, WeightsOption, pairs
 from .report import print_frame, print_json, say
 
 KINDS = ("finetune", "linear_probe")
@@ -111,3 +111,52 @@ def evaluate(
     if output is not None:
         results.to_csv(output, index=False)
     print_frame(summarise(results).round(4), as_json, as_csv, quiet=False)
+
+
+def compare(
+    results: Annotated[Path | None, typer.Argument(help="Folder of 'fennec bench'; or give --hub.")] = None,
+    hub: Annotated[str | None, typer.Option("--hub", help="A hub with scores at hand: lab24.")] = None,
+    protocol: Annotated[str | None, typer.Option("--protocol", help="Results of the folder to take.")] = None,
+    proxy: Annotated[str, typer.Option("--proxy", help="Proxy of the task embeddings.")] = "fennec-mini",
+    rerank: Annotated[int, typer.Option("--rerank", help="Models that the second stage runs.", min=1)] = 5,
+    metric: MetricOption = "auto",
+    weights: WeightsOption = None,
+    workers: Annotated[int, typer.Option("--workers", help="Tasks to score at a time.", min=1)] = 1,
+    device: DeviceOption = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Folder for CSV, JSON and plots.")] = None,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+) -> None:
+    """Compare Fennec with every forward-pass metric: quality and cost on held-out tasks."""
+    from .compare import compare as run
+    from .compare import summarise_comparison
+    from .errors import InputError
+    from .measured import load_measured_hub, measure_folder
+    from .proxy import Proxy
+    from .scoring import AUTO
+
+    if (results is None) == (hub is None):
+        raise InputError("give either a folder of 'fennec bench' or --hub")
+    if results is None:
+        measured = load_measured_hub(str(hub), proxy=proxy)
+    else:
+        measured = measure_folder(
+            results,
+            proxy=Proxy.load(proxy),
+            protocol=protocol,
+            weights=pairs(weights or [], "--weights expects MODEL=FILE"),
+            workers=workers,
+            device=device,
+            report=say,
+        )
+    metrics = AUTO if metric == "auto" else tuple(_names(metric))
+    found = run(measured.matrix, measured.embeddings, measured.scores, rerank=rerank, metrics=metrics, report=say)
+    summary = summarise_comparison(found)
+    if output is not None:
+        from .compare_plots import plot_comparison
+
+        output.mkdir(parents=True, exist_ok=True)
+        found.to_csv(output / "comparison.csv", index=False)
+        summary.to_json(output / "comparison.json", orient="records", indent=1)
+        plot_comparison(found, output)
+    print_frame(summary.round(4), as_json, as_csv, quiet=False)

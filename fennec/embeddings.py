@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import ArtifactError, InputError, did_you_mean
+from .files import write_whole
 from .settings import cache_dir, data_dir
 from .task import TaskEmbedding, evenly
 
@@ -45,14 +46,11 @@ def save_embeddings(path: str | Path, embeddings: Mapping[str, TaskEmbedding]) -
             "name": embedding.name,
             "n_images": embedding.n_images,
             "class_names": list(embedding.class_names),
+            "seconds": round(embedding.seconds, 3),
         }
     proxy, fingerprint = made_by.pop()
     header = {"format_version": FORMAT_VERSION, "proxy": proxy, "fingerprint": fingerprint, "tasks": tasks}
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".part")
-    partial.write_bytes(save(tensors, metadata={"fennec": json.dumps(header)}))
-    partial.replace(target)
+    write_whole(Path(path), save(tensors, metadata={"fennec": json.dumps(header)}))
 
 
 def load_embeddings(path: str | Path) -> dict[str, TaskEmbedding]:
@@ -95,13 +93,14 @@ def load_embeddings(path: str | Path) -> dict[str, TaskEmbedding]:
             class_counts=tensors[f"{key}/class_counts"].astype(np.float64),
             class_means=None if means is None else means.astype(np.float64),
             samples=None if samples is None else samples.astype(np.float64),
+            seconds=float(facts.get("seconds", 0.0)),
         )
     return embeddings
 
 
 def embeddings_file(proxy: str) -> Path:
     """Where the known tasks' embeddings under a proxy belong when they do not come with Fennec."""
-    return cache_dir() / "embeddings" / f"{_slug(proxy)}.safetensors"
+    return cache_dir() / "embeddings" / file_name(proxy)
 
 
 def load_known_embeddings(proxy: str = "fennec-mini") -> Mapping[str, TaskEmbedding]:
@@ -114,7 +113,7 @@ def load_known_embeddings(proxy: str = "fennec-mini") -> Mapping[str, TaskEmbedd
         InputError: there are none for this proxy; the message names those there are.
     """
     bundled = data_dir() / "embeddings"
-    for path in (bundled / f"{_slug(proxy)}.safetensors", embeddings_file(proxy)):
+    for path in (bundled / file_name(proxy), embeddings_file(proxy)):
         if path.is_file():
             return load_embeddings(path)
     known = sorted(path.stem for path in bundled.glob("*.safetensors"))
@@ -124,5 +123,11 @@ def load_known_embeddings(proxy: str = "fennec-mini") -> Mapping[str, TaskEmbedd
     )
 
 
-def _slug(proxy: str) -> str:
-    return proxy.replace("/", "--").replace(":", "--")
+def file_name(proxy: str) -> str:
+    """Name of the file with the embeddings of a proxy.
+
+    Example:
+        >>> file_name("ViT-L-14/openai")
+        'ViT-L-14--openai.safetensors'
+    """
+    return proxy.replace("/", "--").replace(":", "--") + ".safetensors"
