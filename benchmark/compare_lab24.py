@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from measure_lab24 import FINETUNE, FOLDER, tasks
 
-from fennec.cells import iter_records, measured_matrix
+from fennec.cells import iter_records
 from fennec.compare import compare, summarise_comparison
 from fennec.compare_plots import plot_comparison
 from fennec.evaluate import choose
@@ -177,7 +177,8 @@ def main() -> None:
     models_table(sorted(cells["model"].unique())).to_csv(RESULTS / "lab24_models.csv", index=False)
     scores.round(6).to_csv(RESULTS / "lab24_scores.csv", index=False)
     noise(cells).round(5).to_csv(RESULTS / "lab24_noise.csv", index=False)
-    matrix = measured_matrix(FOLDER, protocol=FINETUNE.name)
+    first = cells[(cells["seed"] == 0) & (cells["status"] == "done")]
+    matrix = TransferMatrix.from_frame(first, name="lab24")
     parts = []
     for name, found in embeddings.items():
         table = compare(matrix, found, scores, report=say)
