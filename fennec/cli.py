@@ -20,6 +20,7 @@ from .options import (
     CsvOption,
     DatasetArgument,
     DeviceOption,
+    HtmlOption,
     HubOption,
     ImagesOption,
     JsonOption,
@@ -38,7 +39,7 @@ from .options import (
     known_results,
     pairs,
 )
-from .report import print_frame, print_json, print_ranking, say
+from .report import print_frame, print_json, print_ranking, say, typed, write_page
 from .settings import is_debug
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def recommend(
     split: SplitOption = None,
     max_images: ImagesOption = 500,
     seed: SeedOption = 0,
+    html: HtmlOption = None,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     quiet: QuietOption = False,
@@ -102,6 +104,12 @@ def recommend(
         best = [model.id for model in ranking.models[:rerank]]
         ranking = merge(ranking, _score(dataset, best, metric, weights, device, split, max_images, seed))
     ranking = replace(ranking, models=ranking.models[:n])
+    if html is not None:
+        from .datasets import open_dataset
+        from .html_report import recommendation_html
+
+        images = open_dataset(dataset, split=split)
+        write_page(html, recommendation_html(ranking, recommender, task, images, command=typed()))
     print_ranking(ranking, as_json, as_csv, quiet, {"n_images": task.n_images, "skipped": task.skipped})
     for item, reason in task.skipped[:5]:
         typer.echo(f"skipped {item.encode('utf-8', 'backslashreplace').decode()}: {reason}", err=True)

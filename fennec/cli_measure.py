@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .options import CsvOption, DeviceOption, JsonOption, MetricOption, WeightsOption, pairs
-from .report import print_frame, print_json, say
+from .options import CsvOption, DeviceOption, HtmlOption, JsonOption, MetricOption, WeightsOption, pairs
+from .report import print_frame, print_json, say, typed, write_page
 
 KINDS = ("finetune", "linear_probe")
 
@@ -124,6 +124,7 @@ def compare(
     workers: Annotated[int, typer.Option("--workers", help="Tasks to score at a time.", min=1)] = 1,
     device: DeviceOption = None,
     output: Annotated[Path | None, typer.Option("--output", help="Folder for CSV, JSON and plots.")] = None,
+    html: HtmlOption = None,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
 ) -> None:
@@ -159,4 +160,9 @@ def compare(
         found.to_csv(output / "comparison.csv", index=False)
         summary.to_json(output / "comparison.json", orient="records", indent=1)
         plot_comparison(found, output)
+    if html is not None:
+        from .html_report import comparison_html
+
+        name, n_models = measured.matrix.name, measured.matrix.n_models
+        write_page(html, comparison_html(found, name=name, n_models=n_models, command=typed()))
     print_frame(summary.round(4), as_json, as_csv, quiet=False)

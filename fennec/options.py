@@ -30,6 +30,7 @@ WhereOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="CSV on standard output.")]
+HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write the whole story to one HTML file.")]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Ids only, one per line.")]
 ImagesOption = Annotated[int, typer.Option("--max-images", help="Images to look at, balanced over classes.", min=1)]
 SplitOption = Annotated[str | None, typer.Option("--split", help="Part of the dataset; its training part by default.")]

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from .files import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,3 +69,14 @@ def print_frame(frame: pd.DataFrame, as_json: bool, as_csv: bool, quiet: bool) -
 def say(message: str) -> None:
     """One line about the work, on standard error."""
     typer.echo(message, err=True)
+
+
+def typed() -> str:
+    """The command as it was typed."""
+    return shlex.join(["fennec", *sys.argv[1:]])
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write an HTML page and say where."""
+    write_whole(path, text)
+    say(f"wrote {path}")
