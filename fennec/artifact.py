@@ -187,12 +187,21 @@ def _rebuild(config: dict[str, Any], tensors: dict[str, Any]) -> Recommender:
 def _card(config: dict[str, Any]) -> str:
     matrix = config["matrix"]
     return (
+        "---\nlibrary_name: fennec-recommender\npipeline_tag: image-classification\ntags:\n- fennec\n"
+        "- model-selection\n- transferability\n---\n\n"
         f"# Fennec recommender\n\n"
         f"{len(matrix['models'])} models with history, {len(config['cold'])} without, "
         f"{len(matrix['tasks'])} tasks, protocol {matrix['protocol']}, "
         f"hub {matrix['name']}, proxy {config['proxy']['name']}.\n\n"
+        f"It ranks pre-trained vision models for a new image dataset: which to fine-tune first. It holds published "
+        f"or measured results and what was learned from them, no images and no weights of the ranked models.\n\n"
+        f"| | |\n| --- | --- |\n"
+        f"| tasks with images | {', '.join(config['known_tasks']) or 'none'} |\n"
+        f"| proxy weights and preprocessing | {config['proxy']['fingerprint']} |\n"
+        f"| format version | {config['format_version']} |\n\n"
         f"Made with fennec-recommender {config['fennec_version']}. Load it with "
-        f"`fennec.Recommender.load(folder)` or `fennec recommend DATASET --space FOLDER`.\n"
+        f"`fennec.Recommender.load(folder)` or `fennec recommend DATASET --space FOLDER`; from the Hugging Face Hub "
+        f"with `fennec pull ORG/NAME FOLDER`.\n"
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import __version__, cli_measure
+from . import __version__, cli_measure, cli_share
 from .errors import FennecError, InputError, NothingToRecommendError
 from .options import (
     ColdOption,
@@ -43,10 +43,7 @@ from .report import print_frame, print_json, print_ranking, say, typed, write_pa
 from .settings import is_debug
 
 if TYPE_CHECKING:
-    from .proxy import Proxy
     from .ranking import Ranking
-    from .recommender import Recommender
-    from .task import TaskEmbedding
 
 app = typer.Typer(
     name="fennec",
@@ -93,11 +90,23 @@ def recommend(
     """Rank the models that are expected to do best on a dataset: every checkpoint of the catalog."""
     from dataclasses import replace
 
-    recommender, task, seconds = _prepare(dataset, hub, protocol, proxy, space, split, max_images, seed)
-    results = known_results(known)
+    from .online import prepare
+
+    found = prepare(
+        dataset,
+        hub=hub,
+        protocol=protocol,
+        proxy=proxy,
+        space=space,
+        split=split,
+        max_images=max_images,
+        random_state=seed,
+        progress=True,
+    )
+    task, results = found.task, known_results(known)
     start = time.perf_counter()
-    ranking = recommender.recommend(task, n=max(n, rerank), where=where, known=results, warm_only=warm_only)
-    ranking = replace(ranking, seconds={**seconds, "ranking": time.perf_counter() - start})
+    ranking = found.recommender.recommend(task, n=max(n, rerank), where=where, known=results, warm_only=warm_only)
+    ranking = replace(ranking, seconds={**found.seconds, "ranking": time.perf_counter() - start})
     if rerank:
         from .scoring import rerank as merge
 
@@ -105,11 +114,9 @@ def recommend(
         ranking = merge(ranking, _score(dataset, best, metric, weights, device, split, max_images, seed))
     ranking = replace(ranking, models=ranking.models[:n])
     if html is not None:
-        from .datasets import open_dataset
         from .html_report import recommendation_html
 
-        images = open_dataset(dataset, split=split)
-        write_page(html, recommendation_html(ranking, recommender, task, images, command=typed()))
+        write_page(html, recommendation_html(ranking, found.recommender, task, found.images, command=typed()))
     print_ranking(ranking, as_json, as_csv, quiet, {"n_images": task.n_images, "skipped": task.skipped})
     for item, reason in task.skipped[:5]:
         typer.echo(f"skipped {item.encode('utf-8', 'backslashreplace').decode()}: {reason}", err=True)
@@ -155,10 +162,21 @@ def explain(
 ) -> None:
     """Show where the score of one model comes from."""
     from .catalog import load_catalog
+    from .online import prepare
 
     name = load_catalog().find(model) if space is None else model
-    recommender, task, _ = _prepare(dataset, hub, protocol, proxy, space, split, max_images, seed)
-    explanation = recommender.explain(task, name)
+    found = prepare(
+        dataset,
+        hub=hub,
+        protocol=protocol,
+        proxy=proxy,
+        space=space,
+        split=split,
+        max_images=max_images,
+        random_state=seed,
+        progress=True,
+    )
+    explanation = found.recommender.explain(found.task, name)
     print_json(explanation.to_dict()) if as_json else typer.echo(str(explanation))
 
 
@@ -352,6 +370,12 @@ app.command(epilog="Examples:  fennec evaluate --hub cnn11 --hub vit13  |  fenne
 )
 
 
+app.command(epilog="Example:  fennec push my-space ORG/my-space --private")(cli_share.push)
+app.command(epilog="Example:  fennec pull ORG/my-space my-space")(cli_share.pull)
+app.command(epilog="Example:  fennec ui --port 8000 --no-browser")(cli_share.ui)
+app.command(epilog="Example:  fennec doctor --json")(cli_share.doctor)
+
+
 def main() -> None:
     """Entry point: run the command, turn errors into one line and an exit code."""
     try:
@@ -372,41 +396,6 @@ def _fail(error: Exception, code: int) -> None:
         raise error
     typer.echo(f"fennec: {' '.join(str(error).split())}", err=True)
     sys.exit(code)
-
-
-def _prepare(
-    dataset: str,
-    hub: str,
-    protocol: str | None,
-    proxy: str,
-    space: Path | None,
-    split: str | None,
-    max_images: int,
-    seed: int,
-) -> tuple[Recommender, TaskEmbedding, dict[str, float]]:
-    """A fitted recommender, the task's embedding, and how long each took."""
-    from .catalog import load_catalog
-    from .datasets import open_dataset
-    from .embeddings import load_known_embeddings
-    from .hubs import load_matrix
-    from .proxy import Proxy
-    from .recommender import Recommender
-    from .task import embed_dataset
-
-    matrix = load_matrix(hub, protocol=protocol) if space is None else None
-    images = open_dataset(dataset, split=split)
-    start = time.perf_counter()
-    encoder: Proxy = Proxy.load(proxy)
-    loaded = time.perf_counter()
-    if matrix is not None:
-        recommender = Recommender().fit(
-            matrix, load_known_embeddings(encoder.name), cold=load_catalog().candidates(matrix.protocol)
-        )
-    else:
-        recommender = Recommender.load(space or "", proxy=encoder)
-    fitted = time.perf_counter()
-    task = embed_dataset(images, encoder, max_images=max_images, random_state=seed, progress=True)
-    return recommender, task, {"proxy": loaded - start, "space": fitted - loaded, "embedding": task.seconds}
 
 
 def _score(

@@ -1,0 +1,55 @@
+"""The commands around a space: `push` and `pull`, the page `ui`, and `doctor`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import CsvOption, JsonOption, QuietOption
+from .report import print_frame
+
+
+def push(
+    space: Annotated[Path, typer.Argument(help="Folder made by 'fennec fit'.")],
+    repository: Annotated[str, typer.Argument(help="ORG/NAME on the Hugging Face Hub.")],
+    private: Annotated[bool, typer.Option("--private", help="For a repository that is made now.")] = False,
+) -> None:
+    """Upload a space to the Hugging Face Hub."""
+    from .sharing import push as upload
+
+    typer.echo(upload(space, repository, private=private))
+
+
+def pull(
+    repository: Annotated[str, typer.Argument(help="ORG/NAME on the Hugging Face Hub.")],
+    space: Annotated[Path, typer.Argument(help="Folder to write.")],
+    revision: Annotated[str | None, typer.Option("--revision", help="Branch, tag or commit.")] = None,
+) -> None:
+    """Download a space from the Hugging Face Hub, for 'recommend --space'."""
+    from .sharing import pull as download
+
+    typer.echo(str(download(repository, space, revision=revision)))
+
+
+def doctor(as_json: JsonOption = False, as_csv: CsvOption = False, quiet: QuietOption = False) -> None:
+    """Say what is installed, cached and reachable on this machine."""
+    import pandas as pd
+
+    from .doctor import examine
+
+    findings = examine()
+    print_frame(pd.DataFrame([vars(finding) for finding in findings]), as_json, as_csv, quiet)
+    if any(finding.status == "problem" for finding in findings):
+        raise typer.Exit(1)
+
+
+def ui(
+    port: Annotated[int | None, typer.Option("--port", help="A free one from 7860 by default.")] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
+) -> None:
+    """Open a page on this machine: drop a zip of images, set limits, read the report."""
+    from .ui import serve
+
+    serve(port=port, browser=browser)
