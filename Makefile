@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test lint bench
+.PHONY: demo test lint docs bench
 
 $(BIN)/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -16,10 +16,13 @@ lint: $(BIN)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/codespell fennec benchmark tests README.md CONTRIBUTING.md CHANGELOG.md
+	$(BIN)/codespell fennec benchmark docs tests README.md CONTRIBUTING.md CHANGELOG.md
 
 test: lint
 	$(BIN)/pytest --cov=fennec --cov-report=term:skip-covered
+
+docs: $(BIN)/.ready  ## API reference from the docstrings, in build/docs
+	$(BIN)/python -W ignore -m pdoc --docformat google -o build/docs fennec $(subst /,.,$(basename $(filter-out %/__init__.py,$(wildcard fennec/*.py)))) fennec.metrics
 
 bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; about four hours
 	$(BIN)/python benchmark/leave_one_task_out.py

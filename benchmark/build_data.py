@@ -20,6 +20,8 @@ import pandas as pd
 from fennec.architectures import family_of
 from fennec.graph import load_known_graphs
 
+MEASURED = Path(__file__).parent / "results"
+
 # What a source is, in our own words; repository, commit and licence are read from the index of sources.
 CARDS = {
     "sfda_supervised_cnn": ("Shao et al., ECCV 2022 (SFDA), arXiv:2207.03036",
@@ -75,6 +77,7 @@ HUBS = {
                        title="medical images"),
     "bio85": dict(source="biobench_leaderboard", protocol="linear_probe", title="biology, frozen features"),
     "timm1557": dict(source="timm_imagenet", protocol="eval", metric="top1", title="ImageNet and variants"),
+    "lab24": dict(source="lab24", protocol="finetune", title="small networks, measured by us with images and metrics"),
 }  # fmt: skip
 
 # The same images under several task names: one of them held out, all are.
@@ -254,6 +257,7 @@ def build_catalog(shared: Path) -> pd.DataFrame:
     catalog["params"] = catalog["params"].fillna(catalog["backbone"].map(counted))
     for column in ("params", "input_size"):
         catalog[column] = catalog[column].astype("Int64")
+    catalog = pd.concat([catalog, lab24_models()])
     columns = ["library", "architecture", "tag", "family", "params", "gmacs", "input_size",
                "pretraining_data", "pretraining_method", "license", "backbone", "names"]  # fmt: skip
     return catalog[columns].sort_index()
@@ -273,12 +277,16 @@ def build_tasks(shared: Path, used: set[str]) -> pd.DataFrame:
     with_images = json.loads((shared / "task_images" / "tasks.json").read_text())
     rows = []
     for task in sorted(used | set(with_images)):
-        facts = tasks.loc[task] if task in tasks.index else None
-        title = facts["full_name"] if facts is not None else with_images[task]["title"]
+        if task in tasks.index:
+            facts = {**tasks.loc[task], "title": tasks.loc[task, "full_name"]}
+        elif task in with_images:
+            facts = {"title": with_images[task]["title"]}
+        else:
+            pack = json.loads((shared / "images" / task / "dataset.json").read_text(encoding="utf-8"))
+            facts = {"title": pack["name"], "n_classes": pack["n_classes"], "domain": pack["domain"]}
+        columns = ("n_classes", "n_train", "n_test", "domain", "granularity", "image_size")
         rows.append({
-            "task": task, "title": title,
-            **{column: facts[column] if facts is not None else ""
-               for column in ("n_classes", "n_train", "n_test", "domain", "granularity", "image_size")},
+            "task": task, "title": facts["title"], **{column: facts.get(column, "") for column in columns},
             "image_set": image_set(task),
         })  # fmt: skip
     return pd.DataFrame(rows)
@@ -305,6 +313,45 @@ def card(shared: Path, source: str, frame: pd.DataFrame, masked: int) -> str:
     )
 
 
+def write_lab24(output: Path) -> set[str]:
+    """Results, metric scores and card of the hub that we measured ourselves; its tasks."""
+    cells = pd.read_csv(MEASURED / "lab24_cells.csv")
+    first = cells[(cells["seed"] == 0) & (cells["status"] == "done")]
+    frame = first.assign(metric="top1", protocol="finetune")[["model", "task", "metric", "protocol", "value"]]
+    frame = frame.sort_values(["model", "task"], ignore_index=True)
+    frame.to_csv(output / "results" / "lab24.csv", index=False, lineterminator="\n")
+    (output / "scores").mkdir(exist_ok=True)
+    scores = pd.read_csv(MEASURED / "lab24_scores.csv", keep_default_na=False)
+    scores.sort_values(["task", "model", "metric"], ignore_index=True).to_csv(
+        output / "scores" / "lab24.csv", index=False, lineterminator="\n"
+    )
+    (output / "cards" / "lab24.md").write_text(
+        "# lab24\n\n| | |\n| --- | --- |\n"
+        "| paper | none: measured by us with `benchmark/measure_lab24.py` |\n"
+        "| repository and commit | this one |\n"
+        "| licence of the repository | Apache-2.0; the images stay with their sources |\n"
+        "| protocol | finetune (at most 200 training and 400 test images of 64 x 64 pixels, 6 epochs of AdamW, "
+        "learning rate of two chosen on a fifth of the training images, one weight decay) |\n"
+        "| metric | top1 |\n| unit | fraction in [0, 1] |\n"
+        f"| size | {frame['model'].nunique()} models, {frame['task'].nunique()} tasks, {len(frame)} cells |\n"
+        f"| failed cells left out | {int((cells['status'] != 'done').sum())} |\n"
+        "| caveats | Measured on two CPU cores without a GPU, therefore small networks, few images and a short "
+        "schedule. Twelve public checkpoints (ImageNet, iNaturalist, segmentation, pose, wake words), the others pre-trained by "
+        "us on a subset of Tiny-ImageNet, on characters, on textures or a mixture, supervised, by SimCLR or by "
+        "rotation, some cut short, and one random initialisation per family. Checkpoints trained on ImageNet have seen "
+        "the photos of imagenette. No task's images served in our own pre-training. |\n",
+        encoding="utf-8",
+    )
+    return set(frame["task"])
+
+
+def lab24_models() -> pd.DataFrame:
+    """Rows of the catalog for the networks of lab24."""
+    facts = pd.read_csv(MEASURED / "lab24_models.csv", keep_default_na=False).set_index("id")
+    names = [json.dumps({"lab24": model}) for model in facts.index]
+    return facts.assign(library="other", license="", names=names)
+
+
 def main() -> None:
     """Write every file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -320,6 +367,7 @@ def main() -> None:
         used |= set(frame["task"])
         frame.to_csv(output / "results" / f"{source}.csv", index=False, lineterminator="\n")
         (output / "cards" / f"{source}.md").write_text(card(shared, source, frame, masked), encoding="utf-8")
+    used |= write_lab24(output)
     hubs = {name: dict(hub) for name, hub in HUBS.items()}
     variants = ("_28", "_64", "_128")
     for name, keep in (

@@ -24,6 +24,7 @@ from measure_lab24 import FINETUNE, FOLDER, tasks
 from fennec.cells import iter_records
 from fennec.compare import compare, summarise_comparison
 from fennec.compare_plots import plot_comparison
+from fennec.embeddings import save_embeddings
 from fennec.evaluate import choose
 from fennec.graph import graph_of
 from fennec.history import gaussian_scores
@@ -44,6 +45,8 @@ FAMILIES = {
 DATA = {"tiny": "tiny-imagenet-12k", "characters": "characters", "textures": "textures", "mixture": "lab-mixture"}
 REAL_DATA = {"in1k": "imagenet-1k", "inat_bird": "inaturalist-birds", "inat_insect": "inaturalist-insects",
              "deeplab_voc": "voc2012", "posenet": "coco-keypoints", "vww": "visual-wake-words"}  # fmt: skip
+PROXY = "dav2-ViT-S-14"  # the one whose embeddings go into `data/`
+DATA_FOLDER = Path(__file__).parents[1] / "data"
 N_DRAWS = 5  # random histories of each size
 
 
@@ -51,8 +54,8 @@ def proxies() -> dict[str, Proxy]:
     """The two real encoders at hand."""
     folder = lab24.SHARED / "proxy"
     return {
-        "mobilenetv2": Proxy.load("timm:mobilenetv2_100", weights=folder / "mobilenetv2_100.safetensors"),
-        "depth-anything": Proxy.load(f"local-dir:{folder / 'dav2-ViT-S-14'}"),
+        "dav2-ViT-S-14": Proxy.load(str(folder / "dav2-ViT-S-14")),
+        "mobilenetv2_100": Proxy.load("timm:mobilenetv2_100", weights=folder / "mobilenetv2_100.safetensors"),
     }
 
 
@@ -172,6 +175,7 @@ def main() -> None:
 
     scores = score_results(FOLDER, tasks(), workers=arguments.workers, report=say)
     embeddings = {name: embed_tasks(FOLDER, tasks(), proxy, report=say) for name, proxy in proxies().items()}
+    save_embeddings(DATA_FOLDER / "embeddings" / "lab24" / f"{PROXY}.safetensors", embeddings[PROXY])
     cells = cells_table()
     cells.round(5).to_csv(RESULTS / "lab24_cells.csv", index=False)
     models_table(sorted(cells["model"].unique())).to_csv(RESULTS / "lab24_models.csv", index=False)
@@ -189,7 +193,7 @@ def main() -> None:
         print(summarise_comparison(pd.concat([parts[0][~parts[0]["method"].isin(table["method"])], table])).round(3))
     pd.concat(parts).round(6).to_csv(RESULTS / "lab24_comparison.csv", index=False)
     plot_comparison(parts[0], RESULTS.parent / "lab24")
-    growth(matrix, embeddings["mobilenetv2"]).round(5).to_csv(RESULTS / "lab24_growth.csv", index=False)
+    growth(matrix, embeddings[PROXY]).round(5).to_csv(RESULTS / "lab24_growth.csv", index=False)
 
 
 if __name__ == "__main__":

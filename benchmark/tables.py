@@ -1,4 +1,4 @@
-"""Write the tables of README.md and benchmark/README.md from the result files: no figure there is typed by hand.
+"""Write the tables of README.md, benchmark/README.md and docs/data.md from the result files: none is typed by hand.
 
     python benchmark/tables.py [--check]
 
@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 
 from fennec.evaluate import EVALUATED_HUBS, METHODS, summarise
-from fennec.hubs import load_matrix
+from fennec.hubs import load_hubs, load_matrix
 from fennec.measures import bootstrap_interval
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
-PAGES = (ROOT / "README.md", ROOT / "benchmark" / "README.md")
+PAGES = (ROOT / "README.md", ROOT / "benchmark" / "README.md", ROOT / "docs" / "data.md")
 STOPPED_S = 30.0  # a reference of metric_speed.csv that took longer was stopped, and counts as this
 COLD_HUBS = ("hf180", "vtab291", "clip121", "parc70", "timm1557")
 MEASURES = ("tau_w", "tau_w_true", "spearman", "pearson", "regret@1", "regret@3", "regret@5", "rel@1", "recall@5",
@@ -234,10 +234,37 @@ def archi2vec() -> str:
     return markdown(["of held-out families (range over seeds)", *table.columns], rows)
 
 
+def _cards() -> dict[str, dict[str, str]]:
+    """Fields of every data card, by source."""
+    return {
+        path.stem: dict(re.findall(r"^\| ([^|]+?) \| (.+) \|$", path.read_text(encoding="utf-8"), re.MULTILINE))
+        for path in sorted((ROOT / "data" / "cards").glob("*.md"))
+    }
+
+
+def sources() -> str:
+    """Paper, repository and licence of every source of results, and the hubs made from it."""
+    hubs: dict[str, list[str]] = {}
+    for name, hub in load_hubs().items():
+        hubs.setdefault(hub.source, []).append(f"`{name}`")
+    rows = [
+        [f"[{name}](../data/cards/{name}.md)", ", ".join(hubs.get(name, ["-"])), card["paper"],
+         card["repository and commit"], card["licence of the repository"], card["protocol"], card["size"]]
+        for name, card in _cards().items()
+    ]  # fmt: skip
+    header = ["source", "hubs", "paper", "repository and commit", "licence", "protocol", "size"]
+    return markdown(header, rows).replace("---:", "---")
+
+
+def caveats() -> str:
+    """What to know about every source."""
+    return "\n".join(f"- **{name}**: {card['caveats']}" for name, card in _cards().items())
+
+
 TABLES: dict[str, Callable[[], str]] = {
     function.__name__: function
     for function in (leave_one_task_out, measures, coverage, proxies_in_the_space, proxy, partial_knowledge, speed,
-                     metric_parity, metric_speed, real_features, cold_start, archi2vec)
+                     metric_parity, metric_speed, real_features, cold_start, archi2vec, sources, caveats)
 }  # fmt: skip
 
 
