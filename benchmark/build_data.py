@@ -336,10 +336,10 @@ def write_lab24(output: Path) -> set[str]:
         f"| size | {frame['model'].nunique()} models, {frame['task'].nunique()} tasks, {len(frame)} cells |\n"
         f"| failed cells left out | {int((cells['status'] != 'done').sum())} |\n"
         "| caveats | Measured on two CPU cores without a GPU, therefore small networks, few images and a short "
-        "schedule. Twelve public checkpoints (ImageNet, iNaturalist, segmentation, pose, wake words), the others pre-trained by "
-        "us on a subset of Tiny-ImageNet, on characters, on textures or a mixture, supervised, by SimCLR or by "
-        "rotation, some cut short, and one random initialisation per family. Checkpoints trained on ImageNet have seen "
-        "the photos of imagenette. No task's images served in our own pre-training. |\n",
+        "schedule. Twelve public checkpoints (ImageNet, iNaturalist, segmentation, pose, wake words), the others "
+        "pre-trained by us on a subset of Tiny-ImageNet, on characters, on textures or a mixture, supervised, by "
+        "SimCLR or by rotation, some cut short, and one random initialisation per family. Checkpoints trained on "
+        "ImageNet have seen the photos of imagenette. No task's images served in our own pre-training. |\n",
         encoding="utf-8",
     )
     return set(frame["task"])

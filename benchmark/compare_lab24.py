@@ -26,7 +26,7 @@ from fennec.compare import compare, summarise_comparison
 from fennec.compare_plots import plot_comparison
 from fennec.embeddings import save_embeddings
 from fennec.evaluate import choose
-from fennec.graph import graph_of
+from fennec.graph import graph_of, load_known_graphs
 from fennec.history import gaussian_scores
 from fennec.matrix import TransferMatrix
 from fennec.measured import embed_tasks
@@ -36,12 +36,8 @@ from fennec.proxy import Proxy
 from fennec.recommender import Recommender
 
 RESULTS = Path(__file__).parent / "results"
-FAMILIES = {
-    "test_resnet": "resnet",
-    "test_convnext": "convnext",
-    "test_vit": "vit",
-    "test_efficientnet": "efficientnet",
-}
+FAMILIES = {"test_resnet": "resnet", "test_convnext": "convnext", "test_vit": "vit", "squeezenet1_0": "squeezenet",
+            "test_efficientnet": "efficientnet", "mobilenet_edgetpu_075": "mobilenet_edgetpu"}  # fmt: skip
 DATA = {"tiny": "tiny-imagenet-12k", "characters": "characters", "textures": "textures", "mixture": "lab-mixture"}
 REAL_DATA = {"in1k": "imagenet-1k", "inat_bird": "inaturalist-birds", "inat_insect": "inaturalist-insects",
              "deeplab_voc": "voc2012", "posenet": "coco-keypoints", "vww": "visual-wake-words"}  # fmt: skip
@@ -73,7 +69,7 @@ def cells_table() -> pd.DataFrame:
 
 def models_table(names: list[str]) -> pd.DataFrame:
     """Facts of the networks."""
-    rows = []
+    rows, drawn = [], load_known_graphs()
     for name in names:
         plain = name.removeprefix("lab24:")
         architecture, _, tag = plain.partition(".")
@@ -86,14 +82,13 @@ def models_table(names: list[str]) -> pd.DataFrame:
             data = DATA.get(recipe.source, "")
             method = {"simclr": "ssl:simclr", "rotation": "ssl:rotation"}.get(recipe.method, "supervised")
             method = method if recipe.source else "none"
-        family = FAMILIES.get(
-            architecture, architecture.split("_")[0] if "edgetpu" not in plain else "mobilenet_edgetpu"
-        )
-        rows.append(
-            (name, architecture, tag, family, graph.params, round(graph.gmacs, 4), lab24.LAB_SIDE, data, method)
-        )
+        family = FAMILIES.get(architecture, architecture.split("_")[0])
+        cost = graph.params, round(graph.gmacs, 4), lab24.LAB_SIDE
+        named = (f"{library}:{architecture}" for library in ("timm", "torchvision"))
+        backbone = next((label for label in named if label in drawn), "")
+        rows.append((name, architecture, tag, family, *cost, data, method, backbone))
     columns = ["id", "architecture", "tag", "family", "params", "gmacs", "input_size", "pretraining_data",
-               "pretraining_method"]  # fmt: skip
+               "pretraining_method", "backbone"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
 
