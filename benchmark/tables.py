@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fennec.compare import summarise_comparison
 from fennec.evaluate import EVALUATED_HUBS, METHODS, summarise
 from fennec.hubs import load_hubs, load_matrix
 from fennec.measures import bootstrap_interval
@@ -234,6 +235,61 @@ def archi2vec() -> str:
     return markdown(["of held-out families (range over seeds)", *table.columns], rows)
 
 
+def lab24() -> str:
+    """Every method on lab24: quality and cost, best first."""
+    results = pd.read_csv(RESULTS / "lab24_comparison.csv", keep_default_na=False)
+    proxies = [proxy for proxy in results["proxy"].unique() if proxy]
+    rows = []
+    for proxy in proxies:
+        part = results[results["proxy"].isin(["", proxy] if proxy == proxies[0] else [proxy])].replace("", np.nan)
+        for row in summarise_comparison(part.astype({"value": float})).to_dict("records"):
+            ours = row["method"].startswith("fennec")
+            name = f"{row['method']}, {proxy}" if ours else row["method"]
+            rows.append((row["mean"], [
+                f"**{name}**" if ours else name,
+                f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]", number(row["tau_w_true"]),
+                number(row["spearman"]), *(f"{100 * row[name]:.1f}" for name in ("regret@1", "regret@3")),
+                number(row["rel@1"]), *(f"{row[name]:.3g}" for name in ("forward_s", "scoring_s", "ranking_s")),
+                f"{row['forward_passes']:.0f}", "-" if row["peak_mb"] != row["peak_mb"] else f"{row['peak_mb']:.0f}",
+            ]))  # fmt: skip
+    header = ["method", "tau_w [95 %]", "tau_w_true", "spearman", "regret@1", "regret@3", "rel@1", "forward s",
+              "scoring s", "ranking s", "forward passes", "peak MB"]  # fmt: skip
+    return markdown(header, [row for _, row in sorted(rows, key=lambda pair: -pair[0])])
+
+
+def lab24_growth() -> str:
+    """tau_w with less history."""
+    results = pd.read_csv(RESULTS / "lab24_growth.csv")
+    means = results.groupby(["n_known", "share", "method"])["value"].mean().unstack("method")
+    rows = [
+        [f"{n_known} tasks, {share:.0%} of the cells", number(row["static"]), number(row["fennec"]),
+         f"{row['fennec'] - row['static']:+.3f}"]
+        for (n_known, share), row in means.iterrows()
+    ]  # fmt: skip
+    return markdown(["history", "static", "fennec", "difference"], rows)
+
+
+def lab24_noise() -> str:
+    """Spread of the results, and how far two runs agree, per task."""
+    results = pd.read_csv(RESULTS / "lab24_noise.csv")
+    table = results[results["task"] != "all"].pivot(index="task", columns="what", values="value")
+    wanted = [name for name in ("mean", "best", "spread", "agreement_tau_w", "agreement_spearman", "ceiling_tau_w")
+              if name in table]  # fmt: skip
+    rows = [
+        [task, *("-" if value != value else number(value) for value in row[wanted])] for task, row in table.iterrows()
+    ]
+    rows.append(["**mean**", *(number(table[name].mean()) for name in wanted)])
+    return markdown(["task", *wanted], rows)
+
+
+def engines() -> str:
+    """The same jobs by every engine."""
+    results = pd.read_csv(RESULTS / "engines.csv")
+    rows = [[row.engine, str(row.workers), str(row.jobs), f"{row.seconds:.1f}", f"{3600 * row.jobs / row.seconds:.0f}",
+             "yes" if row.equal else "no"] for row in results.itertuples()]  # fmt: skip
+    return markdown(["engine", "workers", "cells", "seconds", "cells per hour", "results equal to serial"], rows)
+
+
 def _cards() -> dict[str, dict[str, str]]:
     """Fields of every data card, by source."""
     return {
@@ -264,7 +320,8 @@ def caveats() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     function.__name__: function
     for function in (leave_one_task_out, measures, coverage, proxies_in_the_space, proxy, partial_knowledge, speed,
-                     metric_parity, metric_speed, real_features, cold_start, archi2vec, sources, caveats)
+                     metric_parity, metric_speed, real_features, cold_start, archi2vec, sources, caveats,
+                     lab24, lab24_growth, lab24_noise, engines)
 }  # fmt: skip
 
 

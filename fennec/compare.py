@@ -175,13 +175,15 @@ def summarise_comparison(results: pd.DataFrame, *, measure: str = "tau_w") -> pd
 
     Returns:
         Columns method, mean, low, high (95 % bootstrap over tasks), win, loss (against `fennec`, per task), tau_w_true,
-        spearman, regret@1, regret@3, rel@1, seconds, forward_passes, peak_mb.
+        spearman, regret@1, regret@3, rel@1, seconds, forward_s, scoring_s, ranking_s, forward_passes, peak_mb.
     """
     import pandas as pd
 
     chosen = results[results["measure"] == measure].pivot(index="task", columns="method", values="value")
     others = results.pivot_table(index="method", columns="measure", values="value", aggfunc="mean")
-    costs = results.groupby("method")[["seconds", "forward_passes", "peak_mb"]].mean()
+    costs = results.groupby("method")[
+        ["seconds", "forward_s", "scoring_s", "ranking_s", "forward_passes", "peak_mb"]
+    ].mean()
     rows = []
     for method in chosen:
         values = chosen[method].dropna()

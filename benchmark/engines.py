@@ -1,0 +1,51 @@
+"""The same eight cells by every engine of `fennec bench`: time, and whether the results are equal.
+
+    python benchmark/engines.py [--workers 2]
+
+Writes `engines.csv` (engine, workers, jobs, seconds, equal). Starting workers and importing libraries counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import pandas as pd
+from measure_lab24 import FINETUNE, tasks
+
+from fennec.bench import make_jobs, run_bench
+from fennec.cells import iter_records
+from fennec.engines import ENGINES
+
+MODELS = ["lab24:test_vit.none", "lab24:test_vit.tiny", "lab24:test_resnet.tiny", "lab24:test_efficientnet.tiny"]
+TASKS = ("flowers5", "kmnist")
+OWN = ("seconds", "peak_mb", "device")  # what may differ between runs
+
+
+def main() -> None:
+    """Run them one after another."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, default=2)
+    workers = parser.parse_args().workers
+    jobs = make_jobs(MODELS, {name: tasks()[name] for name in TASKS}, [FINETUNE])
+    rows, found = [], {}
+    for engine in ENGINES:
+        with tempfile.TemporaryDirectory() as folder:
+            summary = run_bench(folder, jobs, engine=engine, workers=workers, report=print)
+            records = [
+                {key: value for key, value in record.items() if key not in OWN} for record in iter_records(folder)
+            ]
+        found[engine] = records
+        at_a_time = 1 if engine == "serial" else workers
+        rows.append((engine, at_a_time, len(jobs), round(summary.seconds, 2), records == found["serial"]))
+        print(rows[-1], flush=True)
+    table = pd.DataFrame(rows, columns=["engine", "workers", "jobs", "seconds", "equal"])
+    table.to_csv(Path(__file__).parent / "results" / "engines.csv", index=False)
+
+
+if __name__ == "__main__":
+    main()
