@@ -32,16 +32,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     workers = parser.parse_args().workers
     jobs = make_jobs(MODELS, {name: tasks()[name] for name in TASKS}, [FINETUNE])
-    rows, found = [], {}
+    rows: list[tuple] = []
+    found: dict[str, list[dict]] = {}
     for engine in ENGINES:
         with tempfile.TemporaryDirectory() as folder:
             summary = run_bench(folder, jobs, engine=engine, workers=workers, report=print)
-            records = [
-                {key: value for key, value in record.items() if key not in OWN} for record in iter_records(folder)
-            ]
-        found[engine] = records
+            found[engine] = [{key: record[key] for key in set(record) - set(OWN)} for record in iter_records(folder)]
         at_a_time = 1 if engine == "serial" else workers
-        rows.append((engine, at_a_time, len(jobs), round(summary.seconds, 2), records == found["serial"]))
+        rows.append((engine, at_a_time, len(jobs), round(summary.seconds, 2), found[engine] == found["serial"]))
         print(rows[-1], flush=True)
     table = pd.DataFrame(rows, columns=["engine", "workers", "jobs", "seconds", "equal"])
     table.to_csv(Path(__file__).parent / "results" / "engines.csv", index=False)

@@ -275,9 +275,7 @@ def lab24_noise() -> str:
     table = results[results["task"] != "all"].pivot(index="task", columns="what", values="value")
     wanted = [name for name in ("mean", "best", "spread", "agreement_tau_w", "agreement_spearman", "ceiling_tau_w")
               if name in table]  # fmt: skip
-    rows = [
-        [task, *("-" if value != value else number(value) for value in row[wanted])] for task, row in table.iterrows()
-    ]
+    rows = [[task, *map(number, row[wanted])] for task, row in table.iterrows()]
     rows.append(["**mean**", *(number(table[name].mean()) for name in wanted)])
     return markdown(["task", *wanted], rows)
 
