@@ -44,8 +44,8 @@ class Cell:
         """Place of the record below the folder.
 
         Example:
-            >>> Cell("timm:resnet18.a1_in1k", "pets", "finetune-1000-2e3be8").path.as_posix()
-            'finetune-1000-2e3be8/pets/timm%3Aresnet18.a1_in1k.0.json'
+            >>> Cell("timm:resnet18.a1_in1k", "pets", "finetune-1000-3668a1").path.as_posix()
+            'finetune-1000-3668a1/pets/timm%3Aresnet18.a1_in1k.0.json'
         """
         model, task = (quote(text, safe="-_.") for text in (self.model, self.task))
         return Path(self.protocol) / task / f"{model}.{self.seed}.json"

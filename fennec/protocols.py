@@ -80,7 +80,7 @@ class Protocol:
 
         Example:
             >>> Protocol().name, Protocol("linear_probe", n_train=200).name
-            ('finetune-1000-2e3be8', 'linear_probe-200-8f9f7c')
+            ('finetune-1000-3668a1', 'linear_probe-200-b1456c')
         """
         text = json.dumps(asdict(self), sort_keys=True)
         return f"{self.kind}-{self.n_train}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"

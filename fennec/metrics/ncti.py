@@ -9,10 +9,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+from scipy.special import softmax
 
 from .contract import Score, Undefined, prepare
 from .disco import min_max
 from .scatter import principal_components
+
+Floats = NDArray[np.float64]
 
 PCA_DIM, N_VARIANCES = 64, 32
 FLOOR = 1e-10  # of the shrinkage, below which the released code leaves it out
@@ -66,20 +71,43 @@ def ncti_parts(features: Any, labels: Any, *, device: str | None = None) -> tupl
     Raises:
         Undefined: one class, or no variance within the classes.
     """
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-
     batch = prepare(features, labels, device=device)
     reduced = principal_components(batch.x, PCA_DIM).cpu().numpy()
     y = batch.y.cpu().numpy()
-    variances = reduced.var(axis=0, ddof=1)[:N_VARIANCES]
-    shrinkage = float(np.exp(-variances.sum()))
-    solver = {"solver": "svd"} if shrinkage < FLOOR else {"solver": "eigen", "shrinkage": shrinkage}
+    shrinkage = float(np.exp(-reduced.var(axis=0, ddof=1)[:N_VARIANCES].sum()))
     try:
-        discriminant = LinearDiscriminantAnalysis(**solver).fit(reduced, y)
-        projected = discriminant.transform(reduced)
+        projected, posteriors = (_plain if shrinkage < FLOOR else _shrunken)(reduced, y, shrinkage)
     except (np.linalg.LinAlgError, ValueError) as error:
         raise Undefined(f"the linear discriminant failed ({error})") from error
-    posteriors = discriminant.predict_proba(reduced)
     simplex = np.linalg.norm(projected - projected.mean(axis=0), "nuc")
     within = sum(np.linalg.norm(posteriors[y == label], "nuc") for label in range(batch.n_classes))
     return float(simplex), float(posteriors[np.arange(len(y)), y].mean()), float(np.log(within))
+
+
+def _plain(x: Floats, y: NDArray[np.int64], _: float) -> tuple[Floats, Floats]:
+    """Discriminant coordinates (n_samples, n_directions) and posteriors (n_samples, n_classes) without shrinkage."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    discriminant = LinearDiscriminantAnalysis(solver="svd").fit(x, y)
+    return discriminant.transform(x), discriminant.predict_proba(x)
+
+
+def _shrunken(x: Floats, y: NDArray[np.int64], shrinkage: float) -> tuple[Floats, Floats]:
+    """The same with all scatter shrunk towards a multiple of the identity, for all classes at once.
+
+    Shrinking the scatter of every class and averaging is shrinking the average, as both are linear.
+    """
+    priors = np.bincount(y) / len(y)
+    means = np.stack([np.bincount(y, column) for column in x.T], axis=1) / np.bincount(y)[:, None]
+    within, total = (centred.T @ centred / len(x) for centred in (x - means[y], x - x.mean(axis=0)))
+    within, total = (_shrink(square, shrinkage) for square in (within, total))
+    _, vectors = scipy.linalg.eigh(total - within, within)
+    n_directions = min(len(priors) - 1, x.shape[1])
+    coefficients = means @ vectors @ vectors.T
+    odds = x @ coefficients.T - 0.5 * np.einsum("kd,kd->k", means, coefficients) + np.log(priors)
+    return x @ vectors[:, ::-1][:, :n_directions], softmax(odds, axis=1)
+
+
+def _shrink(square: Floats, shrinkage: float) -> Floats:
+    size = len(square)
+    return np.asarray((1 - shrinkage) * square + shrinkage * np.trace(square) / size * np.eye(size))
