@@ -19,7 +19,7 @@ lint: $(BIN)/.ready
 	$(BIN)/codespell fennec benchmark docs tests README.md CONTRIBUTING.md CHANGELOG.md
 
 test: lint
-	$(BIN)/pytest --cov=fennec --cov-report=term:skip-covered
+	$(BIN)/pytest -n 2 --dist loadscope --cov=fennec --cov-report=term:skip-covered
 
 docs: $(BIN)/.ready  ## API reference from the docstrings, in build/docs
 	$(BIN)/python -W ignore -m pdoc --docformat google -o build/docs fennec $(subst /,.,$(basename $(filter-out %/__init__.py,$(wildcard fennec/*.py)))) fennec.metrics
