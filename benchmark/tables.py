@@ -288,6 +288,16 @@ def engines() -> str:
     return markdown(["engine", "workers", "cells", "seconds", "cells per hour", "results equal to serial"], rows)
 
 
+def documentation() -> str:
+    """Docstrings, examples, notebooks, wheel and imports."""
+    results = pd.read_csv(RESULTS / "documentation.csv", keep_default_na=False)
+    rows = [
+        [row.what, f"{float(row.value):.2f} {row.unit}" if row.unit else f"{float(row.value):,.0f}"]
+        for row in results.itertuples()
+    ]
+    return markdown(["what", "value"], rows)
+
+
 def _cards() -> dict[str, dict[str, str]]:
     """Fields of every data card, by source."""
     return {
@@ -319,7 +329,7 @@ TABLES: dict[str, Callable[[], str]] = {
     function.__name__: function
     for function in (leave_one_task_out, measures, coverage, proxies_in_the_space, proxy, partial_knowledge, speed,
                      metric_parity, metric_speed, real_features, cold_start, archi2vec, sources, caveats,
-                     lab24, lab24_growth, lab24_noise, engines)
+                     lab24, lab24_growth, lab24_noise, engines, documentation)
 }  # fmt: skip
 
 
