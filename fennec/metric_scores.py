@@ -42,6 +42,7 @@ class ScoreJob:
         weights: local files by model, as pairs.
         n_train: training images, the same that the models were trained on.
         threads: on a CPU.
+        metrics: names.
     """
 
     task: str
@@ -50,6 +51,7 @@ class ScoreJob:
     weights: tuple[tuple[str, str], ...]
     n_train: int
     threads: int
+    metrics: tuple[str, ...]
 
 
 def score_task(job: ScoreJob, device: str) -> list[dict[str, Any]]:
@@ -76,7 +78,7 @@ def score_task(job: ScoreJob, device: str) -> list[dict[str, Any]]:
         rows.append(
             {**_row(job.task, model, FORWARD, float("nan"), "", found.seconds), "peak_mb": peak_megabytes(device)}
         )
-    for name in NAMES:
+    for name in job.metrics:
         rows += _score(name, job.task, sets, device)
     return rows
 
@@ -126,6 +128,7 @@ def score_results(
     *,
     weights: Mapping[str, str] | None = None,
     protocol: str | None = None,
+    metrics: Sequence[str] = NAMES,
     workers: int = 1,
     devices: Sequence[str] = ("cpu",),
     report: Callable[[str], None] = lambda message: None,
@@ -137,6 +140,7 @@ def score_results(
         tasks: name -> dataset.
         weights: local files by model.
         protocol: only models with results of this name or kind of protocol.
+        metrics: names; a task that lacks one of them is scored anew.
         workers: tasks at a time.
         devices: where to compute, one for each worker, in turn.
         report: told about every task.
@@ -164,11 +168,12 @@ def score_results(
     jobs = []
     for task, source in tasks.items():
         kept = _read(root, task)
-        if {row["model"] for row in kept} == set(models):
+        scored = {row["model"] for row in kept}, {row["metric"] for row in kept}
+        if scored[0] == set(models) and set(metrics) <= scored[1]:
             rows += kept
         else:
             names = tuple(sorted(models))
-            jobs.append(ScoreJob(task, source, names, pairs, budget["n_train"], budget["threads"]))
+            jobs.append(ScoreJob(task, source, names, pairs, budget["n_train"], budget["threads"], tuple(metrics)))
     engine = "process" if workers > 1 else "serial"
     for job, found in run_jobs(score_task, jobs, engine=engine, workers=workers, devices=devices):
         if isinstance(found, WorkerDiedError):
