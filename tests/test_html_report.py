@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,23 +23,6 @@ from .test_compare import score_table
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--disable-quic", "--no-first-run"]  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium of the system."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here; apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +73,7 @@ def test_pages__in_a_browser__draw_everything_without_an_error(
     charts = page.locator(".chart")
     assert charts.count() >= 2
     for index in range(charts.count()):
-        charts.nth(index).locator("svg.main-svg").first.wait_for(timeout=20_000)
+        charts.nth(index).locator("svg.main-svg").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     ink = page.evaluate("getComputedStyle(document.body).color")
     assert ink == ("rgb(29, 35, 40)" if scheme == "light" else "rgb(232, 236, 239)")
@@ -126,7 +107,7 @@ def test_report__hover_over_a_point__shows_the_id(report: Path, browser: Browser
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     hover = page.locator("#space .hoverlayer .hovertext")
-    hover.wait_for(timeout=10_000)
+    hover.wait_for()
     known = {*load_catalog().ids, *load_matrix("default").tasks, "pets"}  # points may lie on top of each other
     assert (hover.text_content() or "").strip() in known
     page.close()
@@ -148,6 +129,7 @@ def test_pareto_front__against_every_pair() -> None:
 
 def _open(browser: Browser, path: Path, width: int, scheme: Any) -> tuple[Page, list[str]]:
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.set_default_timeout(120_000)  # other tests may have the cores
     errors: list[str] = []
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
