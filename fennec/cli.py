@@ -43,6 +43,7 @@ from .report import print_frame, print_json, print_ranking, say, typed, write_pa
 from .settings import is_debug
 
 if TYPE_CHECKING:
+    from .online import Prepared
     from .ranking import Ranking
 
 app = typer.Typer(
@@ -90,19 +91,7 @@ def recommend(
     """Rank the models that are expected to do best on a dataset: every checkpoint of the catalog."""
     from dataclasses import replace
 
-    from .online import prepare
-
-    found = prepare(
-        dataset,
-        hub=hub,
-        protocol=protocol,
-        proxy=proxy,
-        space=space,
-        split=split,
-        max_images=max_images,
-        random_state=seed,
-        progress=True,
-    )
+    found = _prepared(dataset, hub, protocol, proxy, space, split, max_images, seed)
     task, results = found.task, known_results(known)
     start = time.perf_counter()
     ranking = found.recommender.recommend(task, n=max(n, rerank), where=where, known=results, warm_only=warm_only)
@@ -120,6 +109,19 @@ def recommend(
     print_ranking(ranking, as_json, as_csv, quiet, {"n_images": task.n_images, "skipped": task.skipped})
     for item, reason in task.skipped[:5]:
         typer.echo(f"skipped {item.encode('utf-8', 'backslashreplace').decode()}: {reason}", err=True)
+
+
+def _prepared(
+    dataset: str, hub: str, protocol: str | None, proxy: str, space: Path | None, split: str | None, max_images: int,
+    seed: int,
+) -> Prepared:  # fmt: skip
+    """Images, task vector and fitted recommender, with progress bars."""
+    from .online import prepare
+
+    return prepare(
+        dataset, hub=hub, protocol=protocol, proxy=proxy, space=space, split=split, max_images=max_images,
+        random_state=seed, progress=True,
+    )  # fmt: skip
 
 
 @app.command(epilog="Examples:  fennec score photos/ --models timm:resnet18.a1_in1k,timm:vit_tiny_patch16_224  |  "
@@ -162,20 +164,9 @@ def explain(
 ) -> None:
     """Show where the score of one model comes from."""
     from .catalog import load_catalog
-    from .online import prepare
 
     name = load_catalog().find(model) if space is None else model
-    found = prepare(
-        dataset,
-        hub=hub,
-        protocol=protocol,
-        proxy=proxy,
-        space=space,
-        split=split,
-        max_images=max_images,
-        random_state=seed,
-        progress=True,
-    )
+    found = _prepared(dataset, hub, protocol, proxy, space, split, max_images, seed)
     explanation = found.recommender.explain(found.task, name)
     print_json(explanation.to_dict()) if as_json else typer.echo(str(explanation))
 

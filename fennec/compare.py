@@ -22,7 +22,7 @@ from .matrix import TransferMatrix
 from .measures import MEASURES, bootstrap_interval
 from .metric_scores import FORWARD
 from .recommender import Recommender
-from .scoring import AUTO, mean_rank
+from .scoring import AUTO, mean_rank, merged_order
 from .task import TaskEmbedding
 
 if TYPE_CHECKING:
@@ -121,16 +121,17 @@ def _on_task(split: Split, table: pd.DataFrame, rerank: int, metrics: Sequence[s
     """Scores of every method for the models of a split, and their costs."""
     found: dict[str, tuple[Floats, Cost]] = {}
     embedding_s = 0.0 if split.embedding is None else split.embedding.seconds
-    for name, method in METHODS.items():
+    recommender = Recommender().set_params(**split.choices).fit(split.matrix, split.embeddings)
+    # Fennec is fitted beforehand: online there is only the prediction.
+    methods: dict[str, Callable[[Split], Floats]] = {
+        **METHODS,
+        "fennec": lambda split: recommender.predict(split.embedding).scores,
+    }
+    for name, method in methods.items():
         start = time.perf_counter()
         scores = method(split)
         seconds = time.perf_counter() - start
         proxy = name in ("fennec", "fennec-paper")
-        if name == "fennec":  # fitted beforehand: online there is nothing but this
-            recommender = Recommender().set_params(**split.choices).fit(split.matrix, split.embeddings)
-            start = time.perf_counter()
-            recommender.predict(split.embedding)
-            seconds = time.perf_counter() - start
         found[name] = scores, Cost(embedding_s * proxy, 0.0, seconds, int(proxy))
     models = split.matrix.models
     wide = table.pivot(index="model", columns="metric", values="score").reindex(models).astype(float)
@@ -157,12 +158,11 @@ def _on_task(split: Split, table: pd.DataFrame, rerank: int, metrics: Sequence[s
 
 
 def _merged(fennec: Floats, best: NDArray[np.intp], scored: Floats) -> Floats:
-    """Fennec's order, its best re-ordered by the mean of both positions, as `scoring.rerank` does."""
+    """Fennec's order, its best re-ordered by the mean of both positions."""
     position = rankdata(-fennec, method="ordinal").astype(np.float64)
     own = np.arange(1, len(best) + 1)
     second = rankdata(-np.nan_to_num(mean_rank(scored), nan=-1.0), method="ordinal")
-    order = np.lexsort((own, (own + second) / 2))
-    position[best[order]] = own
+    position[best[merged_order(own, second)]] = own
     return np.asarray(-position)
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 from .catalog import load_catalog
@@ -151,6 +152,24 @@ def mean_rank(table: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(np.isnan(table).all(axis=1), np.nan, shares))
 
 
+def merged_order(own: ArrayLike, scored: ArrayLike) -> NDArray[np.intp]:
+    """Order of models by the mean of two positions; the first decides between equals.
+
+    Args:
+        own: positions before the forward passes, shape (n_models,).
+        scored: positions by the forward passes, same shape.
+
+    Returns:
+        Rows of the models, best first, shape (n_models,).
+
+    Example:
+        >>> merged_order([1, 2, 3], [3, 2, 1]).tolist(), merged_order([1, 2, 3], [3, 1, 2]).tolist()
+        ([0, 1, 2], [1, 0, 2])
+    """
+    first, second = np.asarray(own), np.asarray(scored)
+    return np.lexsort((first, first + second))
+
+
 def rerank(recommended: Ranking, scored: Ranking) -> Ranking:
     """Merge a recommendation with forward-pass scores of its models: the mean of both positions decides.
 
@@ -163,9 +182,9 @@ def rerank(recommended: Ranking, scored: Ranking) -> Ranking:
     """
     position = {model.id: model.rank for model in scored.models if model.method == "scored"}
     metrics = {model.id: model.scores for model in scored.models}
-    merged = sorted(
-        recommended.models, key=lambda model: ((model.rank + position.get(model.id, model.rank)) / 2, model.rank)
-    )
+    own = [model.rank for model in recommended.models]
+    order = merged_order(own, [position.get(model.id, model.rank) for model in recommended.models])
+    merged = [recommended.models[row] for row in order]
     rows = tuple(
         replace(
             model,

@@ -20,7 +20,7 @@ from fennec.errors import InputError, NothingToRecommendError
 PATIENCE_MS = 240_000  # other tests may have the cores
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 
 @pytest.fixture
@@ -33,13 +33,15 @@ def zipped(image_folder: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page_address() -> Iterator[str]:
+def page_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A page that is being served."""
+    log = tmp_path_factory.mktemp("page") / "log"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-W", "ignore", "-m", "fennec.cli", "ui", "--port", str(port), "--no-browser"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     address = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + 240
     while True:
@@ -49,11 +51,24 @@ def page_address() -> Iterator[str]:
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline:
                 process.kill()
-                pytest.fail(f"no page: {process.communicate()[0]}")
+                pytest.fail(f"no page: {log.read_text()}")
             time.sleep(0.5)
     yield address
     process.kill()
-    process.communicate()
+    process.wait()
+
+
+def drop(page: Page, path: Path) -> None:
+    """Drop a file until the page shows its name: gradio loses one that comes before its client is connected."""
+    from playwright.sync_api import TimeoutError
+
+    for _attempt in range(6):
+        page.locator("input[type=file][accept='.zip']").set_input_files(str(path))
+        try:
+            return page.get_by_text(path.name).first.wait_for(timeout=PATIENCE_MS / 8)
+        except TimeoutError:
+            page.reload()
+    pytest.fail(f"the page never showed {path.name}")
 
 
 @pytest.mark.slow
@@ -63,8 +78,7 @@ def test_page__drop_a_zip_and_click__shortlist_and_report(page_address: str, zip
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(page_address)
-    page.locator("input[type=file][accept='.zip']").set_input_files(str(zipped))
-    page.get_by_text("pets.zip").first.wait_for()
+    drop(page, zipped)
     page.get_by_label("At most this many million parameters").fill("30")
     page.get_by_role("button", name="Recommend").click()
     frame = page.frame_locator("iframe[title=report]")
@@ -88,8 +102,7 @@ def test_page__archive_that_escapes__refused_in_words(page_address: str, tmp_pat
     page = browser.new_page()
     page.set_default_timeout(PATIENCE_MS)
     page.goto(page_address)
-    page.locator("input[type=file][accept='.zip']").set_input_files(str(evil))
-    page.get_by_text("evil.zip").first.wait_for()
+    drop(page, evil)
     page.get_by_role("button", name="Recommend").click()
     page.get_by_text("has a member outside itself").first.wait_for()
     page.close()
