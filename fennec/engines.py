@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
@@ -108,8 +109,17 @@ def _process(function: Work, jobs: Iterator[Any], workers: int, devices: Sequenc
 
 
 def _child(pipe: Connection, function: Work, job: Any, device: str) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):  # the parent hears it as well and says so
         pipe.send(function(job, device))
+
+
+def _end_with_parent() -> None:
+    """A run that is killed leaves no worker behind on a core or a GPU."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
 
 
 def _ray(function: Work, jobs: Iterator[Any], workers: int, devices: Sequence[str]) -> Pairs:

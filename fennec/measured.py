@@ -110,15 +110,22 @@ def measure_folder(
 def embed_tasks(
     folder: Path, tasks: Mapping[str, str], proxy: Proxy, *, report: Callable[[str], None] = lambda message: None
 ) -> dict[str, TaskEmbedding]:
-    """Embeddings of the tasks of a folder of results, kept in `embeddings/PROXY.safetensors` there."""
-    from .task import embed_task
+    """Embeddings of the tasks of a folder of results, kept in `embeddings/PROXY.safetensors` there.
 
+    The proxy sees the images that the models were trained on, as the metrics do.
+    """
+    from .cells import iter_records
+    from .task import embed_dataset
+    from .task_images import open_task
+
+    done = (record for record in iter_records(folder) if record["status"] == "done")
+    n_train = next((record["protocol"]["n_train"] for record in done), 1000)
     path = folder / "embeddings" / file_name(proxy.name)
     kept = load_embeddings(path) if path.is_file() else {}
     found = {task: embedding for task, embedding in kept.items() if embedding.fingerprint == proxy.fingerprint}
     for task, source in tasks.items():
         if task not in found:
-            found[task] = embed_task(source, proxy=proxy)
+            found[task] = embed_dataset(open_task(source, n_train=n_train).train, proxy, max_images=n_train)
             save_embeddings(path, found)
             report(f"embedded {task}")
     return found

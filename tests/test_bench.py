@@ -285,6 +285,38 @@ def test_bench__killed_in_the_middle__goes_on_where_it_was(bench: dict[str, str]
     assert len(results_frame("r")) == 6
 
 
+SLEEPER = """
+import os, time
+from pathlib import Path
+
+from fennec.engines import run_jobs
+
+def sleep(job, device):
+    Path(job).write_text(str(os.getpid()))
+    time.sleep(600)
+
+if __name__ == "__main__":
+    import sleeper
+    list(run_jobs(sleeper.sleep, ["pid"], engine="process"))
+"""
+
+
+def test_run_jobs__run_killed__leaves_no_worker_behind(tmp_path: Path) -> None:
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
+    patience = time.monotonic() + 240
+    with subprocess.Popen([sys.executable, "sleeper.py"], cwd=tmp_path) as run:
+        try:
+            while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+                assert time.monotonic() < patience
+                time.sleep(0.05)
+        finally:
+            run.kill()
+    status = Path("/proc") / (tmp_path / "pid").read_text() / "stat"
+    while status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < patience
+        time.sleep(0.05)
+
+
 @pytest.mark.slow
 def test_bench__two_runs_in_one_folder__every_cell_measured_once(bench: dict[str, str]) -> None:
     options = ("--models", "benchnets:slow,benchnets:small,benchnets:wide", "--engine", "serial", "--json")
