@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .compare import TWO_STAGE, summarise_comparison
+from .compare import OURS, summarise_comparison
 from .errors import MissingExtraError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-OURS = ("fennec", TWO_STAGE)
 
 
 def plot_comparison(results: pd.DataFrame, folder: Path, *, measure: str = "tau_w") -> list[Path]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .catalog import load_catalog
-from .compare import TWO_STAGE
+from .compare import OURS
 from .ranking import Explanation
 from .recommender import Recommender
 
@@ -150,7 +150,7 @@ def quality_and_time(summary: pd.DataFrame) -> Any:
     import plotly.graph_objects as go
 
     figure = _figure("seconds per new task", "mean tau_w")
-    ours = summary["method"].isin(["fennec", TWO_STAGE])
+    ours = summary["method"].isin(OURS)
     for rows, name, marker in (
         (~ours, "metrics and baselines", {"color": GREY, "size": 8}),
         (ours, "Fennec", {"color": ORANGE, "size": 12, "symbol": "diamond"}),

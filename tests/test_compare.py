@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fennec.cli import app
-from fennec.compare import TWO_STAGE, compare, summarise_comparison
+from fennec.compare import CHOSEN_STAGE, TWO_STAGE, compare, summarise_comparison
 from fennec.compare_plots import plot_comparison
 from fennec.errors import InputError
 from fennec.matrix import TransferMatrix
@@ -44,7 +44,8 @@ def score_table(matrix: TransferMatrix) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def results() -> pd.DataFrame:
     matrix, embeddings = planted(n_models=20, n_tasks=8)
-    return compare(matrix, embeddings, score_table(matrix))
+    choices = dict.fromkeys(matrix.image_sets, {"length_scale": 1.5})  # planted tasks are alike over a longer distance
+    return compare(matrix, embeddings, score_table(matrix), choices=choices)
 
 
 def test_compare__planted_metrics__order_and_measures(results: pd.DataFrame) -> None:
@@ -80,9 +81,11 @@ def test_compare__two_stages__only_the_best_change_places() -> None:
     wide = plain.pivot_table(index=["task", "measure"], columns="method", values="value")
     by_order = wide[wide.index.get_level_values("measure") != "pearson"]  # positions are not on the scores' scale
     np.testing.assert_allclose(by_order[TWO_STAGE], by_order["fennec"])
+    np.testing.assert_allclose(by_order[CHOSEN_STAGE], by_order["fennec"])
     perfect = compare(matrix, embeddings, table, rerank=20, metrics=["perfect"])
     means = perfect[perfect["measure"] == "tau_w"].groupby("method")["value"].mean()
     assert means["fennec"] < means[TWO_STAGE] < 1.0
+    np.testing.assert_allclose(means[CHOSEN_STAGE], means[TWO_STAGE])  # the perfect metric was found
 
 
 def test_summary__sorted_with_intervals_wins_and_costs(results: pd.DataFrame) -> None:
