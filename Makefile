@@ -31,6 +31,7 @@ bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; abou
 	$(BIN)/python benchmark/cold_start.py
 	$(BIN)/python benchmark/plot_architectures.py
 	$(BIN)/python benchmark/speed.py
+	$(BIN)/python benchmark/scoring_time.py
 	$(BIN)/python benchmark/metric_speed.py --seconds 30
 	[ ! -d ../shared ] || $(BIN)/python benchmark/metric_parity.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/real_features.py

@@ -237,12 +237,12 @@ def archi2vec() -> str:
 
 def lab24() -> str:
     """Every method on lab24: quality and cost, best first."""
-    results = pd.read_csv(RESULTS / "lab24_comparison.csv", keep_default_na=False)
+    results = pd.read_csv(RESULTS / "lab24_comparison.csv").fillna({"proxy": ""})
     proxies = [proxy for proxy in results["proxy"].unique() if proxy]
     rows = []
     for proxy in proxies:
-        part = results[results["proxy"].isin(["", proxy] if proxy == proxies[0] else [proxy])].replace("", np.nan)
-        for row in summarise_comparison(part.astype({"value": float})).to_dict("records"):
+        part = results[results["proxy"].isin(["", proxy] if proxy == proxies[0] else [proxy])]
+        for row in summarise_comparison(part).to_dict("records"):
             ours = row["method"].startswith("fennec")
             name = f"{row['method']}, {proxy}" if ours else row["method"]
             rows.append((row["mean"], [
@@ -278,6 +278,14 @@ def lab24_noise() -> str:
     rows = [[task, *map(number, row[wanted])] for task, row in table.iterrows()]
     rows.append(["**mean**", *(number(table[name].mean()) for name in wanted)])
     return markdown(["task", *wanted], rows)
+
+
+def scoring_time() -> str:
+    """A pass through every model of a hub beside one recommendation."""
+    results = pd.read_csv(RESULTS / "scoring_time.csv")
+    rows = [[row.hub, str(row.models), f"{row.passes_s / 3600:.2g} h", f"{row.fennec_s:.1f} s", f"{row.times:,}"]
+            for row in results.itertuples()]  # fmt: skip
+    return markdown(["hub", "models", "forward passes of all", "fennec", "times faster"], rows)
 
 
 def engines() -> str:
@@ -329,7 +337,7 @@ TABLES: dict[str, Callable[[], str]] = {
     function.__name__: function
     for function in (leave_one_task_out, measures, coverage, proxies_in_the_space, proxy, partial_knowledge, speed,
                      metric_parity, metric_speed, real_features, cold_start, archi2vec, sources, caveats,
-                     lab24, lab24_growth, lab24_noise, engines, documentation)
+                     lab24, lab24_growth, lab24_noise, scoring_time, engines, documentation)
 }  # fmt: skip
 
 

@@ -127,7 +127,7 @@ def make_page() -> Any:
             upload = gr.File(label="or a zip of images", file_types=[".zip"], type="filepath")
         with gr.Row():
             protocol = gr.Dropdown(list(DEFAULT_HUBS), value="finetune", label="Protocol")
-            params = gr.Number(label="At most this many million parameters", value=None, minimum=0)
+            params = gr.Number(label="At most this many million parameters (0: no limit)", value=0, minimum=0)
             licence = gr.Dropdown(list(LICENCES), value=ANY, label="Licence")
             n = gr.Slider(1, 50, value=10, step=1, label="Models to list")
         button = gr.Button("Recommend", variant="primary")
