@@ -24,7 +24,12 @@ from fennec.measures import bootstrap_interval
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
-PAGES = (ROOT / "README.md", ROOT / "benchmark" / "README.md", ROOT / "docs" / "data.md")
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "benchmark" / "README.md",
+    ROOT / "benchmark" / "EXPERIMENTS.md",
+    ROOT / "docs" / "data.md",
+)
 STOPPED_S = 30.0  # a reference of metric_speed.csv that took longer was stopped, and counts as this
 COLD_HUBS = ("hf180", "vtab291", "clip121", "parc70", "timm1557")
 MEASURES = ("tau_w", "tau_w_true", "spearman", "pearson", "regret@1", "regret@3", "regret@5", "rel@1", "recall@5",
@@ -257,6 +262,20 @@ def lab24() -> str:
     return markdown(header, [row for _, row in sorted(rows, key=lambda pair: -pair[0])])
 
 
+def lab24_short() -> str:
+    """The methods of lab24 that the front page names, under the proxy that was fixed beforehand."""
+    results = pd.read_csv(RESULTS / "lab24_comparison.csv").fillna({"proxy": ""})
+    table = summarise_comparison(results[results["proxy"].isin(["", "dav2-ViT-S-14"])])
+    ours = table["method"].isin(["oracle", "static", "random"]) | table["method"].str.startswith("fennec")
+    named = pd.concat([table[ours], table[~ours & (table["forward_passes"] > 0)].head(3)])
+    rows = [
+        [row["method"], f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]", f"{100 * row['regret@1']:.1f}",
+         f"{row['forward_passes']:.0f}"]
+        for row in named.sort_values("mean", ascending=False).to_dict("records")
+    ]  # fmt: skip
+    return markdown(["method (the three best metrics)", "tau_w [95 %]", "regret@1", "forward passes"], rows)
+
+
 def lab24_growth() -> str:
     """tau_w with less history."""
     results = pd.read_csv(RESULTS / "lab24_growth.csv")
@@ -314,6 +333,19 @@ def _cards() -> dict[str, dict[str, str]]:
     }
 
 
+def experiments() -> str:
+    """Mean gain over static history of every idea, per hub, and its interval over all tasks."""
+    results = pd.read_csv(RESULTS / "experiments.csv")
+    results["gain"] = results["tau_w"] - results["static"]
+    rows = []
+    for idea, part in results.groupby("idea", sort=False):
+        low, high = bootstrap_interval(part["gain"].to_numpy())
+        hubs = part.groupby("hub", sort=False)["gain"].mean()
+        rows.append([idea, *(number(hubs[hub], sign="+") for hub in EVALUATED_HUBS), number(hubs.mean(), 4, "+"),
+                     f"[{low:+.3f}, {high:+.3f}]"])  # fmt: skip
+    return markdown(["idea", *EVALUATED_HUBS, "mean over hubs", "95 % over tasks"], rows)
+
+
 def sources() -> str:
     """Paper, repository and licence of every source of results, and the hubs made from it."""
     hubs: dict[str, list[str]] = {}
@@ -337,7 +369,8 @@ TABLES: dict[str, Callable[[], str]] = {
     function.__name__: function
     for function in (leave_one_task_out, measures, coverage, proxies_in_the_space, proxy, partial_knowledge, speed,
                      metric_parity, metric_speed, real_features, cold_start, archi2vec, sources, caveats,
-                     lab24, lab24_growth, lab24_noise, scoring_time, engines, documentation)
+                     lab24, lab24_short, lab24_growth, lab24_noise, scoring_time, engines, documentation,
+                     experiments)
 }  # fmt: skip
 
 

@@ -117,7 +117,9 @@ def compare(
     results: Annotated[Path | None, typer.Argument(help="Folder of 'fennec bench'; or give --hub.")] = None,
     hub: Annotated[str | None, typer.Option("--hub", help="A hub with scores at hand: lab24.")] = None,
     protocol: Annotated[str | None, typer.Option("--protocol", help="Results of the folder to take.")] = None,
-    proxy: Annotated[str, typer.Option("--proxy", help="Proxy of the task embeddings.")] = "fennec-mini",
+    proxy: Annotated[
+        str | None, typer.Option("--proxy", help="Of the task embeddings; fennec-mini, or what the hub has.")
+    ] = None,
     rerank: Annotated[int, typer.Option("--rerank", help="Models that the second stage runs.", min=1)] = 5,
     metric: MetricOption = "auto",
     weights: WeightsOption = None,
@@ -143,7 +145,7 @@ def compare(
     else:
         measured = measure_folder(
             results,
-            proxy=Proxy.load(proxy),
+            proxy=Proxy.load(proxy or "fennec-mini"),
             protocol=protocol,
             weights=pairs(weights or [], "--weights expects MODEL=FILE"),
             workers=workers,

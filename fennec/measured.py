@@ -38,12 +38,12 @@ class MeasuredHub:
     scores: pd.DataFrame
 
 
-def load_measured_hub(name: str, *, proxy: str) -> MeasuredHub:
+def load_measured_hub(name: str, *, proxy: str | None = None) -> MeasuredHub:
     """A measured hub in `data/`.
 
     Args:
         name: of the hub.
-        proxy: name of the proxy of its embeddings.
+        proxy: name of the proxy of its embeddings, the first one that there is when None.
 
     Raises:
         InputError: the hub has no scores, or no embeddings under this proxy.
@@ -56,10 +56,10 @@ def load_measured_hub(name: str, *, proxy: str) -> MeasuredHub:
     if not path.is_file():
         known = ", ".join(sorted(other.stem for other in path.parent.glob("*.csv")))
         raise InputError(f"hub '{name}' has no scores of metrics; there are {known}, and folders of 'fennec bench'")
-    folder = data_dir() / "embeddings" / name
-    file = folder / file_name(proxy)
-    if not file.is_file():
-        known = ", ".join(sorted(path.stem for path in folder.glob("*.safetensors")))
+    files = sorted((data_dir() / "embeddings" / name).glob("*.safetensors"))
+    file = next((file for file in files if proxy is None or file.name == file_name(proxy)), None)
+    if file is None:
+        known = ", ".join(file.stem for file in files)
         raise InputError(f"hub '{name}' has no task embeddings under proxy '{proxy}'; there are {known}")
     scores = pd.read_csv(path, keep_default_na=False, na_values={"score": [""], "peak_mb": [""]})
     return MeasuredHub(matrix, load_embeddings(file), scores)

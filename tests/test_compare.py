@@ -44,7 +44,7 @@ def score_table(matrix: TransferMatrix) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def results() -> pd.DataFrame:
     matrix, embeddings = planted(n_models=20, n_tasks=8)
-    choices = dict.fromkeys(matrix.image_sets, {"length_scale": 1.5})  # planted tasks are alike over a longer distance
+    choices = {name: {"length_scale": 1.5} for name in matrix.image_sets}  # planted tasks are alike from afar
     return compare(matrix, embeddings, score_table(matrix), choices=choices)
 
 
