@@ -213,11 +213,11 @@ def try_models(shared: float, across: float, new: int) -> list[tuple]:
     own_hub = np.repeat(np.arange(len(hubs())), np.diff(first))
     covariance_ = shared * alike_models() * np.where(own_hub[:, None] == own_hub, 1.0, across)
     covariance_[np.diag_indices(len(covariance_))] = 1.0
-    cells, values, statics = [], [], []
+    cells, values, means = [], [], []
     for start, hub in zip(first, hubs(), strict=False):
         history = hub.scores[:, hub.sets != new]
         static = np.array([np.nan if np.isnan(row).all() else np.nanmean(row) for row in history])
-        statics.append(static)
+        means.append(static)
         for column in np.flatnonzero((hub.sets >= 0) & (hub.sets != new)):
             rows = np.flatnonzero(np.isfinite(hub.scores[:, column]))
             cells += [(start + row, hub.sets[column]) for row in rows]
@@ -235,7 +235,7 @@ def try_models(shared: float, across: float, new: int) -> list[tuple]:
         change = covariance_ @ spread
         moved += change if across else np.where(own_hub == own_hub[m[0]], change, 0.0)
     rows = []
-    for start, hub, static in zip(first, hubs(), statics, strict=False):
+    for start, hub, static in zip(first, hubs(), means, strict=False):
         seen = np.isfinite(static)
         for column in np.flatnonzero(hub.sets == new):
             truth, found = hub.truth[seen, column], (static + moved[start : start + len(static)])[seen]

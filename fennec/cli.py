@@ -31,6 +31,7 @@ from .options import (
     QuietOption,
     RerankOption,
     SeedOption,
+    SilentOption,
     SpaceOption,
     SplitOption,
     WarmOption,
@@ -39,7 +40,7 @@ from .options import (
     known_results,
     pairs,
 )
-from .report import print_frame, print_json, print_ranking, say, typed, write_page
+from .report import print_frame, print_json, print_made, print_ranking, teller, typed, write_page
 from .settings import is_debug
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def recommend(
     """Rank the models that are expected to do best on a dataset: every checkpoint of the catalog."""
     from dataclasses import replace
 
-    found = _prepared(dataset, hub, protocol, proxy, space, split, max_images, seed)
+    found = _prepared(dataset, hub, protocol, proxy, space, split, max_images, seed, progress=not quiet)
     task, results = found.task, known_results(known)
     start = time.perf_counter()
     ranking = found.recommender.recommend(task, n=max(n, rerank), where=where, known=results, warm_only=warm_only)
@@ -100,7 +101,9 @@ def recommend(
         from .scoring import rerank as merge
 
         best = [model.id for model in ranking.models[:rerank]]
-        ranking = merge(ranking, _score(dataset, best, metric, weights, device, split, max_images, seed))
+        ranking = merge(
+            ranking, _score(dataset, best, metric, weights, device, split, max_images, seed, progress=not quiet)
+        )
     ranking = replace(ranking, models=ranking.models[:n])
     if html is not None:
         from .html_report import recommendation_html
@@ -113,14 +116,14 @@ def recommend(
 
 def _prepared(
     dataset: str, hub: str, protocol: str | None, proxy: str, space: Path | None, split: str | None, max_images: int,
-    seed: int,
+    seed: int, *, progress: bool,
 ) -> Prepared:  # fmt: skip
-    """Images, task vector and fitted recommender, with progress bars."""
+    """Images, task vector and fitted recommender."""
     from .online import prepare
 
     return prepare(
         dataset, hub=hub, protocol=protocol, proxy=proxy, space=space, split=split, max_images=max_images,
-        random_state=seed, progress=True,
+        random_state=seed, progress=progress,
     )  # fmt: skip
 
 
@@ -145,7 +148,7 @@ def score(
     from dataclasses import replace
 
     names = [name.strip() for name in models.split(",") if name.strip()]
-    ranking = _score(dataset, names, metric, weights, device, split, max_images, seed)
+    ranking = _score(dataset, names, metric, weights, device, split, max_images, seed, progress=not quiet)
     print_ranking(replace(ranking, models=ranking.models[:n]), as_json, as_csv, quiet, {})
 
 
@@ -161,12 +164,13 @@ def explain(
     max_images: ImagesOption = 500,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
+    quiet: SilentOption = False,
 ) -> None:
     """Show where the score of one model comes from."""
     from .catalog import load_catalog
 
     name = load_catalog().find(model) if space is None else model
-    found = _prepared(dataset, hub, protocol, proxy, space, split, max_images, seed)
+    found = _prepared(dataset, hub, protocol, proxy, space, split, max_images, seed, progress=not quiet)
     explanation = found.recommender.explain(found.task, name)
     print_json(explanation.to_dict()) if as_json else typer.echo(str(explanation))
 
@@ -221,19 +225,19 @@ def add_model(
     pretraining_method: Annotated[str, typer.Option(help="How, for example supervised or ssl:mae.")] = "",
     license: Annotated[str, typer.Option("--license", help="Licence id.")] = "",
     input_size: Annotated[int | None, typer.Option(help="Side of its input in pixels.", min=1)] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Add a model to the catalog, so that it is placed and ranked without any result."""
     from .added_models import add_model as add
 
-    typer.echo(
-        add(
-            name,
-            pretraining_data=pretraining_data,
-            pretraining_method=pretraining_method,
-            license=license,
-            input_size=input_size,
-        )
+    added = add(
+        name,
+        pretraining_data=pretraining_data,
+        pretraining_method=pretraining_method,
+        license=license,
+        input_size=input_size,
     )
+    print_made({"id": added}, as_json)
 
 
 @app.command(epilog="Example:  fennec tasks --hub clip121")
@@ -272,6 +276,8 @@ def embed(
     split: SplitOption = None,
     max_images: ImagesOption = 500,
     seed: SeedOption = 0,
+    as_json: JsonOption = False,
+    quiet: SilentOption = False,
 ) -> None:
     """Embed a dataset, or all known tasks under another proxy."""
     from .embeddings import embeddings_file, save_embeddings
@@ -283,16 +289,17 @@ def embed(
         raise InputError("give either a dataset or --known")
     encoder = Proxy.load(proxy)
     if dataset is None:
-        found = embed_known_tasks(encoder, root, download=download, max_images=max_images, report=say)
+        found = embed_known_tasks(encoder, root, download=download, max_images=max_images, report=teller(quiet))
     else:
         found = {
             dataset: embed_task(
-                dataset, proxy=encoder, max_images=max_images, random_state=seed, split=split, progress=True
+                dataset, proxy=encoder, max_images=max_images, random_state=seed, split=split, progress=not quiet
             )
         }
     target = output or (embeddings_file(encoder.name) if dataset is None else Path("task.safetensors"))
     save_embeddings(target, found)
-    typer.echo(str(target))
+    n_images = {name: embedding.n_images for name, embedding in found.items()}
+    print_made({"file": str(target), "proxy": encoder.name, "n_images": n_images}, as_json)
 
 
 @app.command(epilog="Examples:  fennec fit my-space --hub vit13  |  "
@@ -312,6 +319,8 @@ def fit(
     proxy: ProxyOption = "fennec-mini",
     max_images: ImagesOption = 500,
     seed: SeedOption = 0,
+    as_json: JsonOption = False,
+    quiet: SilentOption = False,
 ) -> None:
     """Build a space from a hub or from your own results."""
     from .bench import read_tasks
@@ -341,12 +350,13 @@ def fit(
             raise InputError(f"--images names task '{task}', which has no results; there are {', '.join(matrix.tasks)}")
         image_set = matrix.image_sets[matrix.tasks.index(task)]
         embeddings[image_set] = embed_task(
-            source, proxy=encoder, max_images=max_images, random_state=seed, progress=True
+            source, proxy=encoder, max_images=max_images, random_state=seed, progress=not quiet
         )
     place = results is None if cold is None else cold
     models = load_catalog().candidates(matrix.protocol) if place else ()
     Recommender().fit(matrix, embeddings, cold=models).save(output, proxy=encoder)
-    typer.echo(str(output))
+    facts = {"n_models": matrix.n_models, "n_tasks": matrix.n_tasks, "n_cold": len(models)}
+    print_made({"folder": str(output), "hub": matrix.name, **facts}, as_json)
 
 
 app.command(epilog="Examples:  fennec bench measured --models timm:resnet18.a1_in1k,mynets:small "
@@ -354,7 +364,7 @@ app.command(epilog="Examples:  fennec bench measured --models timm:resnet18.a1_i
             "fennec bench measured --models ... --task ... --engine ray --shard 2/4")(
     cli_measure.bench
 )  # fmt: skip
-app.command(epilog="Examples:  fennec compare --hub lab24 --proxy mobilenetv2_100  |  fennec compare measured/ "
+app.command(epilog="Examples:  fennec compare --hub lab24  |  fennec compare measured/ "
             "--output comparison/")(cli_measure.compare)  # fmt: skip
 app.command(epilog="Examples:  fennec evaluate --hub cnn11 --hub vit13  |  fennec evaluate --output results.csv")(
     cli_measure.evaluate
@@ -398,6 +408,8 @@ def _score(
     split: str | None,
     max_images: int,
     seed: int,
+    *,
+    progress: bool,
 ) -> Ranking:
     """Models ranked by forward passes."""
     from .datasets import open_dataset
@@ -411,7 +423,7 @@ def _score(
         device=device,
         max_images=max_images,
         random_state=seed,
-        progress=True,
+        progress=progress,
     )
 
 

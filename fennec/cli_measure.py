@@ -7,8 +7,17 @@ from typing import Annotated
 
 import typer
 
-from .options import CsvOption, DeviceOption, HtmlOption, JsonOption, MetricOption, WeightsOption, pairs
-from .report import print_frame, print_json, say, typed, write_page
+from .options import (
+    CsvOption,
+    DeviceOption,
+    HtmlOption,
+    JsonOption,
+    MetricOption,
+    SilentOption,
+    WeightsOption,
+    pairs,
+)
+from .report import print_frame, print_json, teller, typed, write_page
 
 KINDS = ("finetune", "linear_probe")
 
@@ -37,6 +46,7 @@ def bench(
     shard: Annotated[str, typer.Option("--shard", help="i/n, this machine's share of the cells.")] = "1/1",
     retry: Annotated[bool, typer.Option("--retry", help="Measure cells again that failed.")] = False,
     as_json: JsonOption = False,
+    quiet: SilentOption = False,
 ) -> None:
     """Fine-tune or linear-probe every model on every task; one JSON file for each cell, continued when run again."""
     from dataclasses import asdict
@@ -67,7 +77,7 @@ def bench(
     )
     devices, default = find_devices(device, threads=threads)
     summary = run_bench(
-        results, jobs, engine=engine, workers=workers or default, devices=devices, retry=retry, report=say
+        results, jobs, engine=engine, workers=workers or default, devices=devices, retry=retry, report=teller(quiet)
     )
     if as_json:
         print_json({**asdict(summary), "cells": len(jobs), "folder": str(results)})
@@ -100,6 +110,7 @@ def evaluate(
     output: Annotated[Path | None, typer.Option("--output", help="CSV file for every single value.")] = None,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
+    quiet: SilentOption = False,
 ) -> None:
     """Leave one task out: every method on every hub, hyper-parameters chosen inside the training tasks."""
     from .embeddings import load_known_embeddings
@@ -107,7 +118,9 @@ def evaluate(
     from .hubs import load_matrix
 
     matrices = [load_matrix(name) for name in hub or EVALUATED_HUBS]
-    results = leave_one_task_out(matrices, load_known_embeddings(proxy), methods=method or tuple(METHODS), report=say)
+    results = leave_one_task_out(
+        matrices, load_known_embeddings(proxy), methods=method or tuple(METHODS), report=teller(quiet)
+    )
     if output is not None:
         results.to_csv(output, index=False)
     print_frame(summarise(results).round(4), as_json, as_csv, quiet=False)
@@ -129,6 +142,7 @@ def compare(
     html: HtmlOption = None,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
+    quiet: SilentOption = False,
 ) -> None:
     """Compare Fennec with every forward-pass metric: quality and cost on held-out tasks."""
     from .compare import compare as run
@@ -150,10 +164,12 @@ def compare(
             weights=pairs(weights or [], "--weights expects MODEL=FILE"),
             workers=workers,
             device=device,
-            report=say,
+            report=teller(quiet),
         )
     metrics = AUTO if metric == "auto" else tuple(_names(metric))
-    found = run(measured.matrix, measured.embeddings, measured.scores, rerank=rerank, metrics=metrics, report=say)
+    found = run(
+        measured.matrix, measured.embeddings, measured.scores, rerank=rerank, metrics=metrics, report=teller(quiet)
+    )
     summary = summarise_comparison(found)
     if output is not None:
         from .compare_plots import plot_comparison

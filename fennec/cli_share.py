@@ -8,29 +8,31 @@ from typing import Annotated
 import typer
 
 from .options import CsvOption, JsonOption, QuietOption
-from .report import print_frame
+from .report import print_frame, print_made
 
 
 def push(
     space: Annotated[Path, typer.Argument(help="Folder made by 'fennec fit'.")],
     repository: Annotated[str, typer.Argument(help="ORG/NAME on the Hugging Face Hub.")],
     private: Annotated[bool, typer.Option("--private", help="For a repository that is made now.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Upload a space to the Hugging Face Hub."""
     from .sharing import push as upload
 
-    typer.echo(upload(space, repository, private=private))
+    print_made({"url": upload(space, repository, private=private), "repository": repository}, as_json)
 
 
 def pull(
     repository: Annotated[str, typer.Argument(help="ORG/NAME on the Hugging Face Hub.")],
     space: Annotated[Path, typer.Argument(help="Folder to write.")],
     revision: Annotated[str | None, typer.Option("--revision", help="Branch, tag or commit.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Download a space from the Hugging Face Hub, for 'recommend --space'."""
     from .sharing import pull as download
 
-    typer.echo(str(download(repository, space, revision=revision)))
+    print_made({"folder": str(download(repository, space, revision=revision)), "repository": repository}, as_json)
 
 
 def doctor(as_json: JsonOption = False, as_csv: CsvOption = False, quiet: QuietOption = False) -> None:

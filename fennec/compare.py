@@ -146,7 +146,8 @@ def _on_task(split: Split, scores: pd.DataFrame, rerank: int, metrics: Sequence[
         found[str(name)] = wide[name].to_numpy(), cost
     fennec, cost = found["fennec"]
     best = _best(fennec, rerank)
-    for name, stage in ((TWO_STAGE, list(metrics)), (CHOSEN_STAGE, [_second_stage(split, scores, rerank)])):
+    chosen = _second_stage(split, scores, rerank, list(wide.columns.drop(FORWARD)))
+    for name, stage in ((TWO_STAGE, list(metrics)), (CHOSEN_STAGE, [chosen])):
         found[name] = (
             _merged(fennec, best, wide[stage].to_numpy()[best]),
             Cost(
@@ -160,17 +161,19 @@ def _on_task(split: Split, scores: pd.DataFrame, rerank: int, metrics: Sequence[
     return found
 
 
-def _second_stage(split: Split, scores: pd.DataFrame, rerank: int) -> str:
-    """The metric that re-ranks best on the tasks of a split, each left out in turn."""
-    gains: dict[str, list[float]] = {}
+def _second_stage(split: Split, scores: pd.DataFrame, rerank: int, metrics: list[str]) -> str:
+    """The metric that re-ranks best on the tasks of a split that have scores, each left out in turn."""
+    quality: dict[str, list[float]] = {name: [] for name in metrics}
     for inner in splits(split.matrix, split.embeddings):
+        table = scores[scores["task"] == inner.task]
+        if table.empty:
+            continue
         fennec = _fitted(Split(**{**vars(inner), "choices": split.choices})).predict(inner.embedding).scores
         best = _best(fennec, rerank)
-        wide = _wide(scores[scores["task"] == inner.task], "score", inner.matrix.models).drop(columns=FORWARD)
-        for name in wide:
-            order = _merged(fennec, best, wide[[name]].to_numpy()[best])
-            gains.setdefault(str(name), []).append(weighted_tau(order, inner.truth))
-    return max(gains, key=lambda name: float(np.mean(gains[name])))
+        wide = _wide(table, "score", inner.matrix.models).reindex(columns=metrics)
+        for name in metrics:
+            quality[name].append(weighted_tau(_merged(fennec, best, wide[[name]].to_numpy()[best]), inner.truth))
+    return max(metrics, key=lambda name: float(np.mean(quality[name])))
 
 
 def _fitted(split: Split) -> Recommender:

@@ -32,6 +32,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on s
 CsvOption = Annotated[bool, typer.Option("--csv", help="CSV on standard output.")]
 HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write the whole story to one HTML file.")]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Ids only, one per line.")]
+SilentOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no messages; errors stay.")]
 ImagesOption = Annotated[int, typer.Option("--max-images", help="Images to look at, balanced over classes.", min=1)]
 SplitOption = Annotated[str | None, typer.Option("--split", help="Part of the dataset; its training part by default.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of the draw of images.")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,19 @@ def print_frame(frame: pd.DataFrame, as_json: bool, as_csv: bool, quiet: bool) -
 def say(message: str) -> None:
     """One line about the work, on standard error."""
     typer.echo(message, err=True)
+
+
+def teller(quiet: bool) -> Callable[[str], None]:
+    """What a long job is told to say things with."""
+    return (lambda message: None) if quiet else say
+
+
+def print_made(made: dict[str, Any], as_json: bool) -> None:
+    """What a command made: one JSON document, or its name alone, which is the first value."""
+    if as_json:
+        print_json(made)
+    else:
+        typer.echo(str(next(iter(made.values()))))
 
 
 def typed() -> str:

@@ -14,6 +14,7 @@ import pytest
 import timm
 import torch
 from PIL import Image
+from typer.main import get_command
 
 from fennec import cli
 from fennec.architecture_vectors import load_known_vectors
@@ -54,6 +55,15 @@ def test_recommend__digits__table_with_everything(run: Run) -> None:
                  "embedding", "ranking"):  # fmt: skip
         assert word in out
     assert error == ""
+
+
+@pytest.mark.parametrize("name", sorted(get_command(cli.app).commands))
+def test_commands__for_programs__json_everywhere_and_quiet_where_there_is_work(name: str) -> None:
+    options = {option for parameter in get_command(cli.app).commands[name].params for option in parameter.opts}
+    if name != "ui":  # which is for people
+        assert "--json" in options
+    if name not in ("ui", "add-model", "push", "pull"):  # whose output is one line anyway
+        assert "--quiet" in options
 
 
 def test_recommend__json_csv_quiet__same_ids(run: Run) -> None:
@@ -179,8 +189,12 @@ def test_fit__own_results_and_images__recommends_own_models(run: Run, tmp_path: 
         for task in ("pets", "cifar10", "svhn")
     ]
     pd.DataFrame(rows, columns=["model", "task", "value"]).to_csv(tmp_path / "ours.csv", index=False)
-    code, _, error = run("fit", tmp_path / "s", "--results", tmp_path / "ours.csv", "--images", f"pets={image_folder}")
+    code, out, error = run(
+        "fit", tmp_path / "s", "--results", tmp_path / "ours.csv", "--images", f"pets={image_folder}", "--json"
+    )
     assert (code, error) == (0, "")
+    facts = {"hub": "ours", "n_models": 2, "n_tasks": 3, "n_cold": 0}
+    assert json.loads(out) == {"folder": str(tmp_path / "s"), **facts}
     code, out, _ = run("recommend", image_folder, "--space", tmp_path / "s", "--json")
     document = json.loads(out)
     assert [model["model"] for model in document["models"]] == ["yours", "mine"]
@@ -210,6 +224,9 @@ def test_embed__dataset__file(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("embed", "sklearn:digits", "--max-images", 10, "-o", tmp_path / "digits.safetensors")
     assert code == 0
     assert Path(out.strip()).stat().st_size > 1000
+    document = json.loads(run("embed", "sklearn:digits", "--max-images", 10, "-o", tmp_path / "again", "--json")[1])
+    assert document["n_images"] == {"sklearn:digits": 10}
+    assert document["proxy"] == "fennec-mini"
 
 
 def test_embed__known_tasks_then_recommend__with_that_proxy(
@@ -224,6 +241,7 @@ def test_embed__known_tasks_then_recommend__with_that_proxy(
     assert "eurosat: 2 images" in error
     assert "mnist: left out" in error
     assert Path(out.strip()).parent.parent == Path(os.environ["FENNEC_CACHE_DIR"])
+    assert run("embed", "--known", "--root", tmp_path, "-q") == (0, out, "")
 
 
 def test_evaluate__one_hub__table_and_file(run: Run, tmp_path: Path) -> None:
@@ -385,6 +403,7 @@ def test_add_model__then_recommend__placed_as_cold(run: Run, tmp_path: Path, mon
     code, out, _ = run("add-model", "timm:test_vit.mine", "--pretraining-data", "imagenet-1k")
     try:
         assert (code, out.strip()) == (0, "timm:test_vit.mine")
+        assert json.loads(run("add-model", "timm:test_vit2.other", "--json")[1]) == {"id": "timm:test_vit2.other"}
         arguments = ("recommend", "sklearn:digits", "--max-images", 20, "-n", 3000, "--json")
         document = json.loads(run(*arguments, "--where", "tag == 'mine'")[1])
         assert [(model["model"], model["method"]) for model in document["models"]] == [("timm:test_vit.mine", "cold")]

@@ -88,6 +88,13 @@ def test_compare__two_stages__only_the_best_change_places() -> None:
     np.testing.assert_allclose(means[CHOSEN_STAGE], means[TWO_STAGE])  # the perfect metric was found
 
 
+def test_compare__task_without_scores__left_out_and_still_history() -> None:
+    matrix, embeddings = planted(n_models=12, n_tasks=6)
+    table = score_table(matrix)
+    found = compare(matrix, embeddings, table[table["task"] != "task2"])
+    assert set(found["task"]) == {"task0", "task1", "task3", "task4", "task5"}
+
+
 def test_summary__sorted_with_intervals_wins_and_costs(results: pd.DataFrame) -> None:
     summary = summarise_comparison(results)
     assert summary["method"].iloc[0] == "perfect"

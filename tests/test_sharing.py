@@ -93,6 +93,8 @@ def test_cli__push_pull_recommend(hub: Path, space: Path, tmp_path: Path) -> Non
     assert COMMIT in runner.invoke(app, ["push", str(space), "team/vit13"]).output
     target = str(tmp_path / "copy")
     assert target in runner.invoke(app, ["pull", "team/vit13", target]).output
+    again = runner.invoke(app, ["push", str(space), "team/vit13", "--json"])
+    assert json.loads(again.stdout)["repository"] == "team/vit13"
     done = runner.invoke(app, ["recommend", "sklearn:digits", "--space", target, "-q", "-n", "2"])
     assert done.exit_code == 0, done.output
     assert len(done.stdout.split()) == 2
