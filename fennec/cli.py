@@ -108,7 +108,9 @@ def recommend(
     if html is not None:
         from .html_report import recommendation_html
 
-        write_page(html, recommendation_html(ranking, found.recommender, task, found.images, command=typed()))
+        write_page(
+            html, recommendation_html(ranking, found.recommender, task, found.images, command=typed()), quiet=quiet
+        )
     print_ranking(ranking, as_json, as_csv, quiet, {"n_images": task.n_images, "skipped": task.skipped})
     for item, reason in task.skipped[:5]:
         typer.echo(f"skipped {item.encode('utf-8', 'backslashreplace').decode()}: {reason}", err=True)

@@ -182,5 +182,5 @@ def compare(
         from .html_report import comparison_html
 
         name, n_models = measured.matrix.name, measured.matrix.n_models
-        write_page(html, comparison_html(found, name=name, n_models=n_models, command=typed()))
+        write_page(html, comparison_html(found, name=name, n_models=n_models, command=typed()), quiet=quiet)
     print_frame(summary.round(4), as_json, as_csv, quiet=False)

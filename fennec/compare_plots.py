@@ -61,10 +61,32 @@ def _against_time(axes: Any, table: pd.DataFrame, measure: str) -> None:
     ours = table["method"].isin(OURS)
     axes.scatter(seconds[~ours], table["mean"][~ours], color="0.45", s=22)
     axes.scatter(seconds[ours], table["mean"][ours], color="#c05000", marker="D", s=40)
-    for method, x, y in zip(table["method"], seconds, table["mean"], strict=True):
+    for method, x, y in zip(apart(table), seconds, table["mean"], strict=True):
         axes.annotate(method, (x, y), xytext=(4, 2), textcoords="offset points", fontsize=7)
     axes.set(xscale="log", xlabel="seconds per new task, forward passes included", ylabel=f"mean {measure}")
     axes.grid(alpha=0.3)
+
+
+def apart(table: pd.DataFrame, *, width: float = 0.14, height: float = 0.03) -> list[str]:
+    """Names to write beside the points: where several stand close together, the best alone has room for one.
+
+    Args:
+        table: what `summarise_comparison` returned, best first.
+        width: of a name, as a share of the range of the logarithm of the seconds.
+        height: of a name, as a share of the range of the means.
+
+    Returns:
+        One for each row, empty where there is no room.
+    """
+    points = np.column_stack([np.log10(table["seconds"].clip(lower=1e-4)), table["mean"]])
+    points = (points - points.min(axis=0)) / np.maximum(np.ptp(points, axis=0), 1e-9)
+    taken: list[np.ndarray] = []
+    names = []
+    for method, point in zip(table["method"], points, strict=True):
+        free = all((abs(point - other) > (width, height)).any() for other in taken)
+        names.append(str(method) if free else "")
+        taken += [point] * free
+    return names
 
 
 def _tasks(axes: Any, wide: pd.DataFrame, measure: str) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .catalog import load_catalog
 from .compare import OURS
+from .compare_plots import apart
 from .ranking import Explanation
 from .recommender import Recommender
 
@@ -147,10 +148,12 @@ def contributions(explained: Explanation, *, n: int = 10) -> Any:
 
 def quality_and_time(summary: pd.DataFrame) -> Any:
     """Mean tau_w of every method against its seconds per new task; instant ones stand at 0.1 ms."""
+    import pandas as pd
     import plotly.graph_objects as go
 
     figure = _figure("seconds per new task", "mean tau_w")
     ours = summary["method"].isin(OURS)
+    labels = pd.Series(apart(summary), index=summary.index)
     for rows, name, marker in (
         (~ours, "metrics and baselines", {"color": GREY, "size": 8}),
         (ours, "Fennec", {"color": ORANGE, "size": 12, "symbol": "diamond"}),
@@ -158,8 +161,9 @@ def quality_and_time(summary: pd.DataFrame) -> Any:
         part = summary[rows]
         figure.add_trace(
             go.Scatter(x=part["seconds"].clip(lower=1e-4).tolist(), y=part["mean"].tolist(), name=name,
-                       text=part["method"].tolist(), mode="markers+text", textposition="top center", marker=marker,
-                       hovertemplate="%{text}<br>%{x:.3g} s, tau_w %{y:.3f}<extra></extra>")
+                       text=labels[rows].tolist(), customdata=part["method"].tolist(), mode="markers+text",
+                       textposition="top center", marker=marker,
+                       hovertemplate="%{customdata}<br>%{x:.3g} s, tau_w %{y:.3f}<extra></extra>")
         )  # fmt: skip
     figure.update_xaxes(type="log")
     return figure

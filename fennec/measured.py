@@ -61,7 +61,9 @@ def load_measured_hub(name: str, *, proxy: str | None = None) -> MeasuredHub:
     if file is None:
         known = ", ".join(file.stem for file in files)
         raise InputError(f"hub '{name}' has no task embeddings under proxy '{proxy}'; there are {known}")
-    scores = pd.read_csv(path, keep_default_na=False, na_values={"score": [""], "peak_mb": [""]})
+    empty = {"score": [""], "peak_mb": [""]}
+    # Scores of metrics that saturate differ in their last digits.
+    scores = pd.read_csv(path, keep_default_na=False, na_values=empty, float_precision="round_trip")
     return MeasuredHub(matrix, load_embeddings(file), scores)
 
 

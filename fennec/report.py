@@ -90,7 +90,7 @@ def typed() -> str:
     return shlex.join(["fennec", *sys.argv[1:]])
 
 
-def write_page(path: Path, text: str) -> None:
+def write_page(path: Path, text: str, *, quiet: bool) -> None:
     """Write an HTML page and say where."""
     write_whole(path, text)
-    say(f"wrote {path}")
+    teller(quiet)(f"wrote {path}")
