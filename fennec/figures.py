@@ -26,7 +26,7 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
 
 
 def quality_and_cost(models: Sequence[str], performance: Floats, shown: Sequence[int]) -> Any:
-    """Expected result against parameters, the Pareto front, and the shortlist.
+    """Expected result against parameters or, at the press of a button, multiply-adds; Pareto front and shortlist.
 
     Args:
         models: ids.
@@ -36,28 +36,39 @@ def quality_and_cost(models: Sequence[str], performance: Floats, shown: Sequence
     import plotly.graph_objects as go
 
     frame = load_catalog().frame.reindex(list(models))
-    params = frame["params"].to_numpy(dtype=np.float64, na_value=np.nan) / 1e6
-    gmacs = frame["gmacs"].to_numpy(dtype=np.float64, na_value=np.nan)
-    percent = 100 * performance
-    texts = np.array(
-        [f"{model}<br>{cost:.1f} GMACs" if cost == cost else model for model, cost in zip(models, gmacs, strict=True)]
-    )
-    known = np.flatnonzero(np.isfinite(params))
-    front = pareto_front(params[known], percent[known])
-    figure = _figure("parameters, millions", "expected result, %")
-    hover = "%{text}<br>%{x:.1f} M, %{y:.1f} %<extra></extra>"
-
-    def add(rows: NDArray[np.intp], name: str, **style: Any) -> None:
-        figure.add_trace(
-            go.Scatter(x=params[rows].tolist(), y=percent[rows].tolist(), text=texts[rows].tolist(), name=name,
-                       hovertemplate=hover, **style)
-        )  # fmt: skip
-
-    add(known, "all models", mode="markers", marker={"color": GREY, "size": 5, "opacity": 0.55})
-    add(known[front], "Pareto front", mode="lines+markers", line={"color": GREEN, "shape": "hv"}, marker={"size": 6})
-    listed = np.array([row for row in shown if np.isfinite(params[row])], dtype=np.intp)
-    add(listed, "shortlist", mode="markers", marker={"color": ORANGE, "size": 11, "symbol": "diamond"})
+    percent, names = 100 * performance, np.array(models)
+    costs = {
+        "parameters, millions": frame["params"].to_numpy(dtype=np.float64, na_value=np.nan) / 1e6,
+        "GMACs": frame["gmacs"].to_numpy(dtype=np.float64, na_value=np.nan),
+    }
+    first, *_ = costs
+    figure = _figure(first, "expected result, %")
+    for label, cost in costs.items():
+        known = np.flatnonzero(np.isfinite(cost) & (cost > 0))
+        front = known[pareto_front(cost[known], percent[known])]
+        for rows, name, style in (
+            (known, "all models", {"mode": "markers", "marker": {"color": GREY, "size": 5, "opacity": 0.55}}),
+            (front, "Pareto front", {"mode": "lines+markers", "line": {"color": GREEN, "shape": "hv"},
+                                     "marker": {"size": 6}}),
+            (np.intersect1d(known, shown), "shortlist",
+             {"mode": "markers", "marker": {"color": ORANGE, "size": 11, "symbol": "diamond"}}),
+        ):  # fmt: skip
+            figure.add_trace(
+                go.Scatter(x=cost[rows].tolist(), y=percent[rows].tolist(), text=names[rows].tolist(), name=name,
+                           hovertemplate="%{text}<br>" + label + " %{x:.3g}<br>%{y:.1f} %<extra></extra>",
+                           visible=label == first, **style)
+            )  # fmt: skip
     figure.update_xaxes(type="log")
+    per_cost = len(figure.data) // len(costs)
+    buttons = [
+        {"label": label, "method": "update",
+         "args": [{"visible": [trace // per_cost == index for trace in range(len(figure.data))]},
+                  {"xaxis.title.text": label}]}
+        for index, label in enumerate(costs)
+    ]  # fmt: skip
+    menu = {"type": "buttons", "direction": "right", "buttons": buttons, "x": 0.99, "xanchor": "right", "y": 0.02,
+            "yanchor": "bottom", "bgcolor": "#dddddd", "font": {"color": "#222222"}}  # fmt: skip
+    figure.update_layout(updatemenus=[menu])
     return figure
 
 

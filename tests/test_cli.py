@@ -66,6 +66,13 @@ def test_commands__for_programs__json_everywhere_and_quiet_where_there_is_work(n
         assert "--quiet" in options
 
 
+def test_completion__bash__offers_the_command() -> None:
+    words = {"_FENNEC_COMPLETE": "complete_bash", "COMP_WORDS": "fennec rec", "COMP_CWORD": "1"}
+    script = Path(sys.executable).with_name("fennec")
+    done = subprocess.run([script], env={**os.environ, **words}, capture_output=True, text=True)
+    assert done.stdout.split() == ["recommend"]
+
+
 def test_recommend__json_csv_quiet__same_ids(run: Run) -> None:
     arguments = ("recommend", "sklearn:digits", "-n", 4, "--max-images", 20, "--hub", "vit13")
     document = json.loads(run(*arguments, "--json")[1])

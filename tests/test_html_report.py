@@ -99,6 +99,19 @@ def test_report__click_a_heading__sorts_down_and_up(report: Path, browser: Brows
     page.close()
 
 
+def test_report__press_gmacs__other_cost_with_its_own_front(report: Path, browser: Browser) -> None:
+    page, errors = _open(browser, report, 1280, "light")
+    fronts = []
+    for cost in ("parameters, millions", "GMACs"):
+        page.locator("#cost .updatemenu-button", has_text=cost).click()
+        page.locator("#cost .xtitle", has_text=cost).wait_for()
+        assert page.locator("#cost .scatterlayer .trace").count() == 3
+        fronts.append(page.locator("#cost .scatterlayer .trace path.js-line").get_attribute("d"))
+    assert fronts[0] != fronts[1]
+    assert errors == []
+    page.close()
+
+
 def test_report__hover_over_a_point__shows_the_id(report: Path, browser: Browser) -> None:
     page, _ = _open(browser, report, 1280, "light")
     point = page.locator("#space .scatterlayer .trace").nth(1).locator("path.point").first
