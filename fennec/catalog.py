@@ -25,7 +25,7 @@ class ModelRecord:
     """Public facts of a checkpoint; None or an empty string where they are not known.
 
     Attributes:
-        id: canonical id, `library:architecture.tag`.
+        id: canonical id, `library:architecture.tag`, or `module:NAME` of a network of one's own.
         library: who loads it: timm, torchvision, open_clip, hf or other.
         architecture: name of the network without weights.
         tag: which weights.
