@@ -27,6 +27,9 @@ docs: $(BIN)/.ready  ## API reference from the docstrings, in build/docs
 bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; about seven hours
 	$(BIN)/python benchmark/leave_one_task_out.py
 	$(BIN)/python benchmark/partial_knowledge.py
+	$(BIN)/python benchmark/certainty.py
+	$(BIN)/python benchmark/ablation.py
+	$(BIN)/python benchmark/hub_study.py
 	$(BIN)/python benchmark/experiments.py
 	$(BIN)/python benchmark/train_archi2vec.py
 	$(BIN)/python benchmark/cold_start.py

@@ -32,7 +32,7 @@ from fennec.hubs import load_matrix
 from fennec.matrix import TransferMatrix
 from fennec.measured import embed_tasks
 from fennec.measures import spearman, weighted_tau
-from fennec.metric_scores import NAMES, score_results
+from fennec.metric_scores import score_results
 from fennec.proxy import Proxy
 from fennec.recommender import Recommender
 
@@ -167,14 +167,12 @@ def main() -> None:
     """Everything, one stage after another."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--without", default="", help="metrics to leave out, by commas")
     arguments = parser.parse_args()
 
     def say(line: str) -> None:
         print(line, flush=True)
 
-    metrics = [name for name in NAMES if name not in arguments.without.split(",")]
-    scores = score_results(FOLDER, tasks(), metrics=metrics, workers=arguments.workers, report=say)
+    scores = score_results(FOLDER, tasks(), workers=arguments.workers, report=say)
     embeddings = {name: embed_tasks(FOLDER, tasks(), proxy, report=say) for name, proxy in proxies().items()}
     save_embeddings(DATA_FOLDER / "embeddings" / "lab24" / f"{PROXY}.safetensors", embeddings[PROXY])
     cells = cells_table()

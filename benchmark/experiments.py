@@ -3,8 +3,10 @@
     python benchmark/experiments.py [--idea covariance] [--workers 2]
 
 Length scale and weight of a likeness are chosen for every held-out image set over the other tasks of all hubs. Ideas
-about models and hubs keep the values that the default ships with. Writes `experiments.csv` (idea, hub, task, static,
-tau_w), an idea at a time, those already there kept. What was thought of each: `EXPERIMENTS.md`.
+about models and hubs have fixed values, which were seen to do well in a sketch on these hubs. Distances are in units of
+their median over all known image sets, the held-out one included: one number, without any result. Writes
+`experiments.csv` (idea, hub, task, static, tau_w), an idea at a time, those already there kept. What was thought of
+each: `EXPERIMENTS.md`.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +24,9 @@ import pandas as pd
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
+from scipy.optimize import nnls
 from scipy.stats import trim_mean
+from sklearn.linear_model import Ridge
 
 from fennec.catalog import load_catalog
 from fennec.embeddings import load_known_embeddings
@@ -29,7 +34,9 @@ from fennec.evaluate import EVALUATED_HUBS
 from fennec.factorize import row_patterns
 from fennec.history import gaussian_scores
 from fennec.hubs import imagenet_accuracy, load_matrix
+from fennec.measured import load_measured_hub
 from fennec.measures import weighted_tau
+from fennec.metric_scores import FORWARD
 from fennec.model_facts import facts_of
 
 Floats = NDArray[np.float64]
@@ -125,6 +132,17 @@ def n_classes(proxy: str) -> Floats:
     """Logarithm of the number of classes seen."""
     known = load_known_embeddings(proxy)
     return between(np.log([[max(len(known[name].class_names), 2)] for name in image_sets()]))
+
+
+def measured(pattern: str) -> Floats:
+    """Numbers of `landmarks.py` whose names match, each in standard deviations; far from all where there are none."""
+    table = pd.read_csv(RESULT.parent / "landmarks.csv")
+    wide = table[table["what"].str.fullmatch(pattern)].pivot(index="image_set", columns="what", values="value")
+    rows = ((wide - wide.mean()) / wide.std()).reindex(list(image_sets())).to_numpy()
+    known = np.isfinite(rows).all(axis=1)
+    squared = np.where(np.eye(len(rows), dtype=bool), 0.0, 1e3)
+    squared[np.ix_(known, known)] = between(rows[known])
+    return squared
 
 
 def likeness(squared: Floats, one: NDArray[np.intp], two: NDArray[np.intp], length: float) -> Floats:
@@ -243,7 +261,190 @@ def try_models(shared: float, across: float, new: int) -> list[tuple]:
     return rows
 
 
+def try_learned(bases: list[Floats], new: int) -> list[tuple]:
+    """Likeness as a sum of others, with the weights that explain the covariance of all pairs of known tasks best.
+
+    Residuals are centred per model, which pulls every covariance down by a common amount: one more column.
+    """
+    design, target = [], []
+    for hub in hubs():
+        columns = np.flatnonzero((hub.sets >= 0) & (hub.sets != new))
+        left = hub.scores[:, columns] - np.nanmean(hub.scores[:, hub.sets != new], axis=1, keepdims=True)
+        for one, two in combinations(range(len(columns)), 2):
+            product = left[:, one] * left[:, two]
+            weight = np.sqrt(np.isfinite(product).sum())
+            row = [base[hub.sets[columns[one]], hub.sets[columns[two]]] for base in bases]
+            design.append(weight * np.array([*row, -1.0]))
+            target.append(weight * np.nanmean(product))
+    weights = nnls(np.array(design), np.array(target))[0][:-1]
+    total = sum(weight * base for weight, base in zip(weights, bases, strict=True))
+    rows = []
+    for hub in hubs():
+        for column in np.flatnonzero(hub.sets == new):
+            scores, sets, truth = held_out(hub, column)
+            static = np.nanmean(scores, axis=1)
+            noise = max(np.nanmean((scores - static[:, None]) ** 2) - weights.sum(), 0.05)
+            found = posterior(scores, sets, new, total, noise, weights.sum())
+            rows.append((hub.name, hub.tasks[column], weighted_tau(static, truth), weighted_tau(found, truth)))
+    return rows
+
+
+def posterior(
+    scores: Floats, sets: NDArray[np.intp], new: int, covariance_: Floats, noise: float, own: float
+) -> Floats:
+    """Static history moved by tasks with a given covariance; those without images are like nothing but themselves."""
+    static = np.nanmean(scores, axis=1)
+    known = sets >= 0
+    inside = own * (sets[:, None] == sets[None]) + noise * np.eye(len(sets))
+    inside[np.ix_(known, known)] = covariance_[np.ix_(sets[known], sets[known])] + noise * np.eye(known.sum())
+    towards = np.where(known, covariance_[sets, new], 0.0)
+    found = static.copy()
+    for pattern, rows in row_patterns(np.isfinite(scores)):
+        weights = np.linalg.solve(inside[np.ix_(pattern, pattern)], towards[pattern])
+        found[rows] += (scores[np.ix_(rows, pattern)] - static[rows, None]) @ weights
+    return found
+
+
+def try_other_hubs(new: int) -> list[tuple]:
+    """The same models' results in other hubs as more history, with a weight chosen on the other image sets."""
+    shares = (0.0, 0.1, 0.3, 1.0, 3.0)
+
+    def merged(hub: Hub, column: int, without: int | None, share: float) -> tuple[Floats, Floats, Floats]:
+        rest = np.flatnonzero((hub.sets != hub.sets[column]) & (hub.sets != without))
+        rows = np.isfinite(hub.scores[:, rest]).any(axis=1)
+        static = np.nanmean(hub.scores[np.ix_(rows, rest)], axis=1)
+        names = np.array(hub.models)[rows]
+        held = {hub.sets[column], new}
+        found = static.copy()
+        elsewhere = pd.concat([
+            pd.DataFrame(other.scores[:, [task for task, one in enumerate(other.sets) if one not in held]],
+                         index=list(other.models)).reindex(names)
+            for other in hubs() if other is not hub
+        ], axis=1).mean(axis=1).to_numpy()  # fmt: skip
+        both = np.isfinite(elsewhere)
+        if both.sum() > 2 and (spread := elsewhere[both].std()) > 0:
+            level = static[both].mean() + (elsewhere[both] - elsewhere[both].mean()) * static[both].std() / spread
+            found[both] = (static[both] + share * level) / (1 + share)
+        return static, found, hub.truth[rows, column]
+
+    def gain(hub: Hub, column: int, without: int | None, share: float) -> tuple[float, float]:
+        static, found, truth = merged(hub, column, without, share)
+        return weighted_tau(static, truth), weighted_tau(found, truth)
+
+    table = []
+    for hub in hubs():
+        columns = np.flatnonzero((hub.sets >= 0) & (hub.sets != new))
+        table.append([np.mean([np.subtract(*gain(hub, column, new, share)[::-1]) for column in columns])
+                      for share in shares])  # fmt: skip
+    share = shares[int(np.where(np.array(table) < 0, 2 * np.array(table), table).mean(axis=0).argmax())]
+    return [
+        (hub.name, hub.tasks[column], *gain(hub, column, None, share))
+        for hub in hubs()
+        for column in np.flatnonzero(hub.sets == new)
+    ]
+
+
+def try_weighted_history(new: int) -> list[tuple]:
+    """Known tasks count by how far they agree with the mean of the others: saturated and failed ones count less."""
+    rows = []
+    for hub in hubs():
+        for column in np.flatnonzero(hub.sets == new):
+            scores, _, truth = held_out(hub, column)
+            weights = []
+            for task in range(scores.shape[1]):
+                others = np.delete(scores, task, axis=1)
+                both = np.isfinite(scores[:, task]) & np.isfinite(others).any(axis=1)
+                weights.append(max(np.corrcoef(scores[both, task], np.nanmean(others[both], axis=1))[0, 1], 0.05))
+            known = np.isfinite(scores)
+            found = (np.nan_to_num(scores) * weights).sum(axis=1) / (known * weights).sum(axis=1)
+            static = np.nanmean(scores, axis=1)
+            rows.append((hub.name, hub.tasks[column], weighted_tau(static, truth), weighted_tau(found, truth)))
+    return rows
+
+
+@cache
+def sources() -> dict[str, int]:
+    """Image set that a model was trained on, where it is one of the known ones."""
+    spelled = {"".join(character for character in name if character.isalnum()): row
+               for row, name in enumerate(image_sets())}  # fmt: skip
+    frame = load_catalog().frame["pretraining_data"].fillna("")
+    plain = {model: "".join(character for character in data if character.isalnum()) for model, data in frame.items()}
+    return {model: spelled[data] for model, data in plain.items() if data in spelled}
+
+
+def try_sources(new: int) -> list[tuple]:
+    """Models trained on images like those of the task gain what such models gained on known tasks."""
+    fade = np.exp(-moments("fennec-mini") / (2 * 0.6**2))
+
+    def nearness(hub: Hub, one: int) -> Floats:
+        return np.array([fade[sources()[model], one] if model in sources() else 0.0 for model in hub.models])
+
+    above = below = 0.0
+    for hub in hubs():
+        static = np.nanmean(hub.scores[:, hub.sets != new], axis=1)
+        columns = np.flatnonzero((hub.sets >= 0) & (hub.sets != new))
+        near = np.column_stack([nearness(hub, hub.sets[column]) for column in columns])
+        near -= near.mean(axis=1, keepdims=True)
+        left = np.nan_to_num(hub.scores[:, columns] - static[:, None])
+        above, below = above + (near * left).sum() / len(static), below + (near**2).sum() / len(static)
+    rows = []
+    for hub in hubs():
+        known = np.flatnonzero((hub.sets >= 0) & (hub.sets != new))
+        usual = np.column_stack([nearness(hub, hub.sets[column]) for column in known]).mean(axis=1)
+        for column in np.flatnonzero(hub.sets == new):
+            static = np.nanmean(hub.scores[:, hub.sets != new], axis=1)
+            seen = np.isfinite(static)
+            found = static + above / (below + 1) * (nearness(hub, new) - usual)
+            truth = hub.truth[seen, column]
+            rows.append((hub.name, hub.tasks[column], weighted_tau(static[seen], truth),
+                         weighted_tau(found[seen], truth)))  # fmt: skip
+    return rows
+
+
+def try_metrics(metrics: tuple[str, ...] | None, task: int) -> list[tuple]:
+    """On lab24, static history moved by forward-pass scores of all models: a ridge on the other tasks.
+
+    A score counts as far as it differs from the model's mean on the other tasks.
+    """
+    measured = load_measured_hub("lab24")
+    matrix, table = measured.matrix, measured.scores
+    names = metrics or tuple(sorted(set(table["metric"]) - {FORWARD}))
+    wide = table.pivot_table(index="model", columns=["metric", "task"], values="score", dropna=False)
+    wide = wide.reindex(list(matrix.models))
+    scores = np.column_stack([gaussian_scores(column) for column in matrix.performance.T])
+    passes = np.stack([
+        np.nan_to_num(np.column_stack([gaussian_scores(wide[name, one].to_numpy()) for name in names]))
+        for one in matrix.tasks
+    ])  # fmt: skip
+    others = [one for one in range(matrix.n_tasks) if one != task]
+
+    def evidence(one: int, rest: list[int]) -> tuple[Floats, Floats]:
+        return passes[one] - passes[rest].mean(axis=0), scores[:, rest].mean(axis=1)
+
+    design, target = [], []
+    for one in others:
+        change, static = evidence(one, [other for other in others if other != one])
+        design.append(change)
+        target.append(scores[:, one] - static)
+    change, static = evidence(task, others)
+    model = Ridge(alpha=0.1 * len(design) * len(static), fit_intercept=False)
+    found = static + model.fit(np.concatenate(design), np.concatenate(target)).predict(change)
+    truth = matrix.performance[:, task]
+    return [("lab24", matrix.tasks[task], weighted_tau(static, truth), weighted_tau(found, truth))]
+
+
 SMALL, LARGE = "fennec-mini", "dav2-ViT-S-14"
+
+
+def bases(*, everything: bool) -> list[Floats]:
+    """What a learned likeness is made of: looks at several lengths, or all that was tried above."""
+    looks = [(moments(SMALL), length) for length in (0.2, 0.3, 0.45, 0.6, 0.9)]
+    if everything:
+        looks += [(moments(LARGE), length) for length in (0.3, 0.6, 0.9)]
+        looks += [(n_classes(SMALL), 0.6), (separation(SMALL), 0.6), (separation(LARGE), 0.6)]
+    return [np.exp(-squared / (2 * length**2)) for squared, length in looks]
+
+
 IDEAS: dict[str, Callable[[], Callable[[int], list[tuple]]]] = {
     "moments": lambda: partial(try_likeness, moments(SMALL)),
     "covariance": lambda: partial(try_likeness, covariance(SMALL)),
@@ -255,11 +456,22 @@ IDEAS: dict[str, Callable[[], Callable[[int], list[tuple]]]] = {
     "moments and separation": lambda: partial(try_likeness, (moments(SMALL) + separation(SMALL)) / 2),
     "number of classes": lambda: partial(try_likeness, n_classes(SMALL)),
     "moments and number of classes": lambda: partial(try_likeness, (4 * moments(SMALL) + n_classes(SMALL)) / 5),
+    "landmarks": lambda: partial(try_likeness, measured("knn .*")),
+    "moments and landmarks": lambda: partial(try_likeness, (moments(SMALL) + measured("knn .*")) / 2),
+    "image statistics": lambda: partial(try_likeness, measured("[a-z]+")),
+    "moments and image statistics": lambda: partial(try_likeness, (4 * moments(SMALL) + measured("[a-z]+")) / 5),
+    "learned likeness": lambda: partial(try_learned, bases(everything=False)),
+    "learned from everything": lambda: partial(try_learned, bases(everything=True)),
+    "sources of the models": lambda: try_sources,
     "median history": lambda: partial(try_history, np.median),
-    "trimmed history": lambda: partial(try_history, lambda row: float(trim_mean(row, 0.2))),
+    "trimmed history": lambda: partial(try_history, partial(trim_mean, proportiontocut=0.2)),
+    "weighted history": lambda: try_weighted_history,
+    "history in other hubs": lambda: try_other_hubs,
     "no alike models": lambda: partial(try_models, 0.0, 0.0),
     "alike models": lambda: partial(try_models, 0.9, 0.0),
     "alike models, all hubs": lambda: partial(try_models, 0.9, 0.7),
+    "all metrics, lab24": lambda: partial(try_metrics, None),
+    "best metrics, lab24": lambda: partial(try_metrics, ("ncti", "linear_probe", "etran")),
 }
 
 
@@ -274,9 +486,12 @@ def main() -> None:
     for idea in arguments.idea or [name for name in IDEAS if name not in set(table["idea"])]:
         attempt = IDEAS[idea]()
         workers = 1 if "all hubs" in idea else arguments.workers  # for its memory
-        parts = Parallel(n_jobs=workers)(delayed(attempt)(new) for new in range(len(image_sets())))
+        held = load_matrix("lab24").n_tasks if "lab24" in idea else len(image_sets())
+        parts = Parallel(n_jobs=workers, backend="multiprocessing")(delayed(attempt)(new) for new in range(held))
         rows = pd.DataFrame([(idea, *row) for part in parts for row in part], columns=columns).round(5)
         table = pd.concat([table[table["idea"] != idea], rows]).reset_index(drop=True)
+        order = {name: number for number, name in enumerate(IDEAS)}
+        table = table.sort_values("idea", key=lambda column: column.map(order), kind="stable")
         table.to_csv(RESULT, index=False)
         gains = (rows["tau_w"] - rows["static"]).groupby(rows["hub"], sort=False).mean()
         print(f"{idea:30s} {gains.mean():+.4f}  {gains.round(3).to_dict()}", file=sys.stderr, flush=True)

@@ -10,18 +10,16 @@ task (`hyperparameters.csv`). Writes `partial_knowledge.csv`.
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from leave_one_task_out import read_choices
 
 from fennec.embeddings import load_known_embeddings
-from fennec.evaluate import splits
+from fennec.evaluate import fitted, splits
 from fennec.hubs import load_matrix
 from fennec.measures import MEASURES
-from fennec.model_prior import Effects
-from fennec.recommender import Recommender
 
 RESULTS = Path(__file__).parent / "results"
 KNOWN = (0, 1, 3, 5, 10)
@@ -31,15 +29,11 @@ N_DRAWS = 10
 def main() -> None:
     """Evaluate and write."""
     embeddings = load_known_embeddings("fennec-mini")
-    table = pd.read_csv(RESULTS / "hyperparameters.csv").dropna(subset="without").set_index("without")
-    names = [field.name for field in fields(Effects)]
-    effects = {name: Effects(**row) for name, row in table[names].to_dict("index").items()}
-    points = table[["length_scale", "specific", "noise"]].to_dict("index")
-    choices = {name: {**point, "effects": effects[name]} for name, point in points.items()}
+    choices = read_choices()
     rows = []
     for hub in ("hf180", "vtab291"):
         for split in splits(load_matrix(hub), embeddings, choices=choices):
-            recommender = Recommender(**split.choices).fit(split.matrix, split.embeddings)
+            recommender = fitted(split)
             measured = np.flatnonzero(np.isfinite(split.truth))
             values: dict[tuple[int, str, str], list[float]] = {}
             for draw in range(N_DRAWS):

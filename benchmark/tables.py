@@ -21,6 +21,7 @@ from fennec.compare import summarise_comparison
 from fennec.evaluate import EVALUATED_HUBS, METHODS, summarise
 from fennec.hubs import load_hubs, load_matrix
 from fennec.measures import bootstrap_interval
+from fennec.recommender import ABSTAIN
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
@@ -99,9 +100,106 @@ def measures() -> str:
 
 def coverage() -> str:
     """Share of held-out results inside the 80 % interval."""
-    results = pd.read_csv(RESULTS / "leave_one_task_out.csv")
-    table = results[results["measure"] == "coverage@80"].groupby("hub")["value"].mean()
-    return markdown(["hub", *EVALUATED_HUBS], [["share inside", *(f"{table[hub]:.2f}" for hub in EVALUATED_HUBS)]])
+    table = _certainty()["coverage@80"].groupby("hub").agg(["mean", "size"])
+    rows = [
+        ["tasks held out", *(str(table.loc[hub, "size"]) for hub in EVALUATED_HUBS)],
+        ["share inside", *(f"{table.loc[hub, 'mean']:.2f}" for hub in EVALUATED_HUBS)],
+    ]
+    return markdown(["hub", *EVALUATED_HUBS], rows)
+
+
+def calibration() -> str:
+    """Probability of being among the five best of a task, and how many were."""
+    results = pd.read_csv(RESULTS / "calibration.csv")
+    counts = results.assign(said=results["n"] * results["predicted"], were=results["n"] * results["observed"])
+    bins = counts.groupby(["low", "high"])[["n", "said", "were"]].sum()
+    header = ["probability said", *(f"{100 * low:.0f}-{100 * high:.0f} %" for low, high in bins.index)]
+    rows = [
+        ["models", *(f"{n:,.0f}" for n in bins["n"])],
+        ["mean probability", *(f"{100 * share:.1f} %" for share in bins["said"] / bins["n"])],
+        ["among the five best", *(f"{100 * share:.1f} %" for share in bins["were"] / bins["n"])],
+    ]
+    return markdown(header, rows)
+
+
+def portfolio() -> str:
+    """Regret of the K best of the ranking and of a portfolio of K, mean over hubs."""
+    wide = _certainty()
+    rows = []
+    for size in (2, 3, 5, 10):
+        plain, together = wide[f"regret@{size}"], wide[f"portfolio regret@{size}"]
+        change = together - plain
+        low, high = _over_hubs(change)
+        rows.append([str(size), number(plain.groupby("hub").mean().mean(), 2),
+                     number(together.groupby("hub").mean().mean(), 2),
+                     f"{change.groupby('hub').mean().mean():+.2f} [{low:+.2f}, {high:+.2f}]",
+                     f"{(change < 0).sum()}/{(change == 0).sum()}/{(change > 0).sum()}"])  # fmt: skip
+    return markdown(["K", "K best", "portfolio of K", "difference [95 %]", "tasks lower/same/higher"], rows)
+
+
+def resemblance() -> str:
+    """What looking at the images gains where they resemble known tasks, and where they do not."""
+    wide = _certainty()
+    rows = []
+    for name, chosen in (("abstains", wide["resemblance"] < ABSTAIN), ("looks", wide["resemblance"] >= ABSTAIN)):
+        gain = wide.loc[chosen, "gain"]
+        low, high = bootstrap_interval(gain.to_numpy())
+        rows.append([name, str(len(gain)), f"{gain.mean():+.3f} [{low:+.3f}, {high:+.3f}]",
+                     f"{(gain > 0).mean():.2f}"])  # fmt: skip
+    return markdown(["", "tasks", "gain in tau_w [95 %]", "share of tasks that gain"], rows)
+
+
+def _certainty() -> pd.DataFrame:
+    results = pd.read_csv(RESULTS / "certainty.csv")
+    return results.pivot(index=["hub", "task"], columns="measure", values="value")
+
+
+def _over_hubs(values: pd.Series) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean over hubs of the mean over tasks, tasks drawn within hubs."""
+    generator = np.random.default_rng(0)
+    hubs = [part.to_numpy() for _, part in values.groupby("hub")]
+    means = np.mean(
+        [part[generator.integers(len(part), size=(10_000, len(part)))].mean(axis=1) for part in hubs], axis=0
+    )
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def hub_study() -> str:
+    """The gap between static history and the oracle, with weights learned on the same models and on others."""
+    results = pd.read_csv(RESULTS / "hub_study.csv")
+    rows = []
+    for hub in EVALUATED_HUBS:
+        part = results[results["hub"] == hub]
+        mean = part.groupby("what")["value"].mean()
+        same = part[part["what"].str.startswith("agreement")]
+        others = ", ".join(f"{number(value)} ({name.removeprefix('agreement ')})"
+                           for name, value in same.groupby("what")["value"].mean().items())  # fmt: skip
+        rows.append([hub, *(number(mean[name]) for name in ("static", "oracle", "oracle, other models")),
+                     number(mean["oracle"] - mean["static"], sign="+"),
+                     number(mean["oracle, other models"] - mean["static"], sign="+"),
+                     number(mean["spread"], 1), f"{100 * mean['within a point']:.0f} %", others or "-"])  # fmt: skip
+    means = results.groupby(["what", "hub"])["value"].mean().unstack("what")
+    gaps = [(means[name] - means["static"]).mean() for name in ("oracle", "oracle, other models")]
+    rows.append(["mean", *(number(means[name].mean()) for name in ("static", "oracle", "oracle, other models")),
+                 *(number(gap, sign="+") for gap in gaps), number(means["spread"].mean(), 1), "", ""])  # fmt: skip
+    header = ["hub", "static", "oracle", "oracle, other models", "gap", "gap, other models", "spread, points",
+              "within a point of the best", "agreement with other hubs"]  # fmt: skip
+    return markdown(header, rows)
+
+
+def ablation() -> str:
+    """Mean tau_w of the default with one part left out or replaced."""
+    results = pd.read_csv(RESULTS / "ablation.csv")
+    wide = results.pivot(index=["hub", "task"], columns="variant", values="tau_w")
+    rows = []
+    for name in results["variant"].unique():
+        hubs = wide[name].groupby("hub").mean()
+        change = wide[name] - wide["fennec"]
+        low, high = _over_hubs(change)
+        rows.append([name, *(number(hubs[hub]) for hub in EVALUATED_HUBS), number(hubs.mean(), 4),
+                     f"{change.groupby('hub').mean().mean():+.4f} [{low:+.3f}, {high:+.3f}]"])  # fmt: skip
+    return markdown(["variant", *EVALUATED_HUBS, "mean", "against the default [95 %]"], rows)
 
 
 def proxies_in_the_space() -> str:
@@ -164,7 +262,7 @@ def metric_speed() -> str:
     for (name, device), group in results.groupby(["metric", "device"], sort=False):
         ran = group[np.isfinite(group["ours_s"])]
         both = ran[np.isfinite(ran["reference_s"])]
-        times = ran["reference_s"].clip(upper=STOPPED_S) / ran["ours_s"]
+        times = _times_faster(ran)
         saved = both["reference_mb"] - both["ours_mb"]
         design = np.column_stack([np.ones(len(ran)), *(np.log(ran[key]) for key in ("n", "d", "c"))])
         growth = np.linalg.lstsq(design, np.log(ran["ours_s"]), rcond=None)[0][1:]
@@ -176,7 +274,7 @@ def metric_speed() -> str:
         ])  # fmt: skip
     heavy = results["metric"].isin(["sfda", "ped(ncc)", "disco", "logme"])
     for label, group in (("sfda, ped, disco and logme", results[heavy]), ("all", results)):
-        times = group["reference_s"].clip(upper=STOPPED_S) / group["ours_s"]
+        times = _times_faster(group)
         both = group[np.isfinite(group["reference_s"])]
         saved = both["reference_mb"] - both["ours_mb"]
         rows.append([
@@ -186,6 +284,12 @@ def metric_speed() -> str:
     header = ["metric", "sizes: ours/reference", "times faster, median", "least", "MB saved, median", "least",
               "slowest, s", "most MB", "time grows with"]  # fmt: skip
     return markdown(header, rows)
+
+
+def _times_faster(runs: pd.DataFrame) -> pd.Series:
+    """Ratio of times; a stopped reference counts as long as it ran, which says nothing where ours took longer."""
+    times = runs["reference_s"].clip(upper=STOPPED_S) / runs["ours_s"]
+    return times[~(np.isinf(runs["reference_s"]) & (runs["ours_s"] > STOPPED_S))]
 
 
 def real_features() -> str:
@@ -334,16 +438,33 @@ def _cards() -> dict[str, dict[str, str]]:
 
 
 def experiments() -> str:
-    """Mean gain over static history of every idea, per hub, and its interval over all tasks."""
+    """Mean gain over static history of every idea, per hub, and its interval over all tasks; and the way to go."""
     results = pd.read_csv(RESULTS / "experiments.csv")
     results["gain"] = results["tau_w"] - results["static"]
     rows = []
-    for idea, part in results.groupby("idea", sort=False):
-        low, high = bootstrap_interval(part["gain"].to_numpy())
+    for idea, part in results[results["hub"] != "lab24"].groupby("idea", sort=False):
+        low, high = _over_hubs(part.set_index("hub")["gain"])
         hubs = part.groupby("hub", sort=False)["gain"].mean()
         rows.append([idea, *(number(hubs[hub], sign="+") for hub in EVALUATED_HUBS), number(hubs.mean(), 4, "+"),
                      f"[{low:+.3f}, {high:+.3f}]"])  # fmt: skip
-    return markdown(["idea", *EVALUATED_HUBS, "mean over hubs", "95 % over tasks"], rows)
+    means = pd.read_csv(RESULTS / "hub_study.csv").groupby(["what", "hub"])["value"].mean().unstack("what")
+    for name in ("oracle, other models", "oracle"):
+        gap = means[name] - means["static"]
+        line = [*(number(gap[hub], sign="+") for hub in EVALUATED_HUBS), number(gap.mean(), 4, "+"), ""]
+        rows.append([f"*{name}*", *line])
+    return markdown(["idea", *EVALUATED_HUBS, "mean over hubs", "95 %"], rows)
+
+
+def experiments_lab24() -> str:
+    """Ideas that need forward-pass scores."""
+    results = pd.read_csv(RESULTS / "experiments.csv")
+    rows = []
+    for idea, part in results[results["hub"] == "lab24"].groupby("idea", sort=False):
+        gain = (part["tau_w"] - part["static"]).to_numpy()
+        low, high = bootstrap_interval(gain)
+        rows.append([idea, number(part["static"].mean()), number(part["tau_w"].mean()),
+                     f"{gain.mean():+.3f} [{low:+.3f}, {high:+.3f}]"])  # fmt: skip
+    return markdown(["idea", "static", "tau_w", "gain [95 %]"], rows)
 
 
 def sources() -> str:
@@ -370,7 +491,7 @@ TABLES: dict[str, Callable[[], str]] = {
     for function in (leave_one_task_out, measures, coverage, proxies_in_the_space, proxy, partial_knowledge, speed,
                      metric_parity, metric_speed, real_features, cold_start, archi2vec, sources, caveats,
                      lab24, lab24_short, lab24_growth, lab24_noise, scoring_time, engines, documentation,
-                     experiments)
+                     experiments, experiments_lab24, calibration, portfolio, resemblance, hub_study, ablation)
 }  # fmt: skip
 
 

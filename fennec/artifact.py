@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from .proxy import Proxy
     from .recommender import Recommender
 
-FORMAT_VERSION = 2  # 2: models without history
-TENSORS = ("model_vectors_", "doubt_", "static_", "mapper_", "levels_", "task_covariance_")
+FORMAT_VERSION = 3  # 2: models without history, 3: what they share
+TENSORS = ("model_vectors_", "doubt_", "relatives_", "static_", "mapper_", "levels_", "task_covariance_")
 NUMBERS = ("level_variance", "task_variance", "noise", "width")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ class Split:
     embeddings: Mapping[str, TaskEmbedding]
     catalog: Catalog
     accuracy: Mapping[str, float]
-    choices: Mapping[str, float] = field(default_factory=dict)
+    choices: Mapping[str, Any] = field(default_factory=dict)
 
 
 Method = Callable[[Split], Floats]

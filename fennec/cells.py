@@ -96,6 +96,25 @@ def iter_records(folder: str | Path) -> Iterator[Record]:
             yield record
 
 
+def measured_models(folder: str | Path, *, protocol: str | None = None) -> dict[str, Record]:
+    """Models with a result, and the protocol of their first one.
+
+    Args:
+        folder: of `fennec bench`.
+        protocol: only results of this name or kind of protocol.
+
+    Raises:
+        InputError: there is no such folder, or no result in it.
+    """
+    models: dict[str, Record] = {}
+    for record in iter_records(folder):
+        if record["status"] == "done" and protocol in (None, record["protocol_name"], record["protocol"]["kind"]):
+            models.setdefault(record["model"], record["protocol"])
+    if not models:
+        raise InputError(f"'{folder}' holds no results; 'fennec bench' writes them")
+    return models
+
+
 def results_frame(folder: str | Path) -> pd.DataFrame:
     """Every cell that was measured: model, task, protocol (its name), kind, seed, metric, value, seconds, peak_mb.
 

@@ -26,6 +26,7 @@ from .options import (
     JsonOption,
     KnownOption,
     MetricOption,
+    PortfolioOption,
     ProtocolOption,
     ProxyOption,
     QuietOption,
@@ -38,6 +39,8 @@ from .options import (
     WeightsOption,
     WhereOption,
     known_results,
+    metric_names,
+    names,
     pairs,
 )
 from .report import print_frame, print_json, print_made, print_ranking, teller, typed, write_page
@@ -81,6 +84,7 @@ def recommend(
     device: DeviceOption = None,
     space: SpaceOption = None,
     warm_only: WarmOption = False,
+    portfolio: PortfolioOption = False,
     split: SplitOption = None,
     max_images: ImagesOption = 500,
     seed: SeedOption = 0,
@@ -92,10 +96,14 @@ def recommend(
     """Rank the models that are expected to do best on a dataset: every checkpoint of the catalog."""
     from dataclasses import replace
 
+    if portfolio and rerank:
+        raise InputError("--portfolio chooses models to try together, --rerank orders a list; take one of them")
     found = _prepared(dataset, hub, protocol, proxy, space, split, max_images, seed, progress=not quiet)
     task, results = found.task, known_results(known)
     start = time.perf_counter()
-    ranking = found.recommender.recommend(task, n=max(n, rerank), where=where, known=results, warm_only=warm_only)
+    ranking = found.recommender.recommend(
+        task, n=max(n, rerank), where=where, known=results, warm_only=warm_only, portfolio=portfolio
+    )
     ranking = replace(ranking, seconds={**found.seconds, "ranking": time.perf_counter() - start})
     if rerank:
         from .scoring import rerank as merge
@@ -149,8 +157,7 @@ def score(
     """Score models by forward passes over the images, without fine-tuning."""
     from dataclasses import replace
 
-    names = [name.strip() for name in models.split(",") if name.strip()]
-    ranking = _score(dataset, names, metric, weights, device, split, max_images, seed, progress=not quiet)
+    ranking = _score(dataset, names(models), metric, weights, device, split, max_images, seed, progress=not quiet)
     print_ranking(replace(ranking, models=ranking.models[:n]), as_json, as_csv, quiet, {})
 
 
@@ -415,12 +422,12 @@ def _score(
 ) -> Ranking:
     """Models ranked by forward passes."""
     from .datasets import open_dataset
-    from .scoring import AUTO, score_models
+    from .scoring import score_models
 
     return score_models(
         open_dataset(dataset, split=split),
         models,
-        metrics=AUTO if metric == "auto" else [name.strip() for name in metric.split(",") if name.strip()],
+        metrics=metric_names(metric),
         weights=pairs(weights or [], "--weights expects MODEL=FILE"),
         device=device,
         max_images=max_images,

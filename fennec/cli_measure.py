@@ -15,6 +15,8 @@ from .options import (
     MetricOption,
     SilentOption,
     WeightsOption,
+    metric_names,
+    names,
     pairs,
 )
 from .report import print_frame, print_json, teller, typed, write_page
@@ -65,10 +67,10 @@ def bench(
             weight_decays=tuple(_numbers(weight_decays, "--weight-decays")),
             threads=threads,
         )
-        for kind in _names(protocol)
+        for kind in names(protocol)
     ]
     jobs = make_jobs(
-        _names(models),
+        names(models),
         pairs(task, "--task expects NAME=DATASET"),
         budgets,
         seeds=[int(seed) for seed in _numbers(seeds, "--seeds")],
@@ -90,15 +92,11 @@ def bench(
         typer.echo(f"  {error}: {count} (run again with --retry to measure them again)")
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
 def _numbers(text: str, option: str) -> list[float]:
     from .errors import InputError
 
     try:
-        return [float(number) for number in _names(text)]
+        return [float(number) for number in names(text)]
     except ValueError as error:
         raise InputError(f"{option} is '{text}'; expected numbers by commas") from error
 
@@ -150,7 +148,6 @@ def compare(
     from .errors import InputError
     from .measured import load_measured_hub, measure_folder
     from .proxy import Proxy
-    from .scoring import AUTO
 
     if (results is None) == (hub is None):
         raise InputError("give either a folder of 'fennec bench' or --hub")
@@ -166,9 +163,13 @@ def compare(
             device=device,
             report=teller(quiet),
         )
-    metrics = AUTO if metric == "auto" else tuple(_names(metric))
     found = run(
-        measured.matrix, measured.embeddings, measured.scores, rerank=rerank, metrics=metrics, report=teller(quiet)
+        measured.matrix,
+        measured.embeddings,
+        measured.scores,
+        rerank=rerank,
+        metrics=metric_names(metric),
+        report=teller(quiet),
     )
     summary = summarise_comparison(found)
     if output is not None:

@@ -17,11 +17,10 @@ from scipy.stats import rankdata
 
 from .baselines import Split
 from .errors import InputError
-from .evaluate import METHODS, splits
+from .evaluate import METHODS, default_fennec, fitted, splits
 from .matrix import TransferMatrix
 from .measures import MEASURES, bootstrap_interval, weighted_tau
 from .metric_scores import FORWARD
-from .recommender import Recommender
 from .scoring import AUTO, mean_rank, merged_order
 from .task import TaskEmbedding
 
@@ -122,7 +121,7 @@ def _on_task(split: Split, scores: pd.DataFrame, rerank: int, metrics: Sequence[
     """Scores of every method for the models of a split, and their costs."""
     found: dict[str, tuple[Floats, Cost]] = {}
     embedding_s = 0.0 if split.embedding is None else split.embedding.seconds
-    recommender = _fitted(split)
+    recommender = fitted(split)
     # Fennec is fitted beforehand: online there is only the prediction.
     methods: dict[str, Callable[[Split], Floats]] = {
         **METHODS,
@@ -164,21 +163,17 @@ def _on_task(split: Split, scores: pd.DataFrame, rerank: int, metrics: Sequence[
 def _second_stage(split: Split, scores: pd.DataFrame, rerank: int, metrics: list[str]) -> str:
     """The metric that re-ranks best on the tasks of a split that have scores, each left out in turn."""
     quality: dict[str, list[float]] = {name: [] for name in metrics}
-    for inner in splits(split.matrix, split.embeddings):
+    choices = dict.fromkeys(split.matrix.image_sets, split.choices)
+    for inner in splits(split.matrix, split.embeddings, choices=choices):
         table = scores[scores["task"] == inner.task]
         if table.empty:
             continue
-        fennec = _fitted(Split(**{**vars(inner), "choices": split.choices})).predict(inner.embedding).scores
+        fennec = default_fennec(inner)
         best = _best(fennec, rerank)
         wide = _wide(table, "score", inner.matrix.models).reindex(columns=metrics)
         for name in metrics:
             quality[name].append(weighted_tau(_merged(fennec, best, wide[[name]].to_numpy()[best]), inner.truth))
     return max(metrics, key=lambda name: float(np.mean(quality[name])))
-
-
-def _fitted(split: Split) -> Recommender:
-    recommender: Recommender = Recommender().set_params(**split.choices)
-    return recommender.fit(split.matrix, split.embeddings)
 
 
 def _wide(table: pd.DataFrame, column: str, models: tuple[str, ...]) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """How far a new task lies from what its embedding says, learned by leaving every known task out once.
 
-In: what was expected of left-out tasks and what was true. Out: `Deviation`, which gives every prediction its
-interval and weighs results of the new task against the expectation.
+In: what was expected of left-out tasks and what was true. Out: `Deviation`, which gives every prediction its interval,
+draws results of all models together, and weighs results of the new task against the expectation.
 """
 
 from __future__ import annotations
@@ -44,6 +44,29 @@ class LeftOut:
 
 
 @dataclass(frozen=True, eq=False)
+class Expected:
+    """A new task before its results.
+
+    Attributes:
+        vectors: model vectors, shape (n_models, n_components).
+        covariance: of the known task vectors, shape (n_components, n_components).
+        task_vector: expected one, shape (n_components,).
+        level: expected mean of the logits of the results.
+        observed: logits of results that are known already, NaN for unknown, shape (n_models,).
+        doubt: variance of scores beyond that of models with history, shape (n_models,).
+        relatives: loadings of the part of `doubt` that models share, shape (n_models, n_shared).
+    """
+
+    vectors: Floats
+    covariance: Floats
+    task_vector: Floats
+    level: float
+    observed: Floats
+    doubt: Floats
+    relatives: Floats
+
+
+@dataclass(frozen=True, eq=False)
 class Deviation:
     """Spread of new tasks around their expectation, on the logit scale of results.
 
@@ -56,7 +79,8 @@ class Deviation:
         task_variance: of the task vector around its expectation, as a multiple of that of known ones.
         noise: variance of a single Gaussian score around what the vectors say.
         spreads: standard deviations of models on a task at `QUANTILES` of the known tasks, shape (9,).
-        width: factor on the standard deviation that makes `LEVEL` of left-out results fall inside.
+        width: factor on the standard deviation with which `LEVEL` of the results of a new task fall inside, if it is
+            a task like those left out.
     """
 
     level_variance: float
@@ -87,7 +111,9 @@ class Deviation:
             known = np.isfinite(task.odds)
             mean, deviation = unscaled._results(task.vectors, task.covariance, task.expected, task.level)
             ratios.append((np.abs(task.odds - mean) / deviation)[known])
-        width = float(np.quantile(np.concatenate(ratios), LEVEL))
+        # Results of one task are off together, so few tasks say little: a new one counts as one more.
+        share = min(LEVEL * (1 + 1 / len(left_out)), 1.0)
+        width = float(np.quantile(np.concatenate(ratios), share))
         return cls(unscaled.level_variance, task_variance, noise, spreads, width)
 
     def _results(
@@ -100,45 +126,60 @@ class Deviation:
         variance = self.level_variance + square * own + (square - mean**2) * scores**2
         return level + mean * scores, np.sqrt(variance)
 
-    def update(
-        self,
-        vectors: Floats,
-        covariance: Floats,
-        task_vector: Floats,
-        level: float,
-        observed: Floats,
-        doubt: Floats | float = 0.0,
-    ) -> tuple[Floats, Floats, Floats]:
-        """Fold in results of the new task.
-
-        Args:
-            vectors: model vectors, shape (n_models, n_components).
-            covariance: of the known task vectors, shape (n_components, n_components).
-            task_vector: expected one, shape (n_components,).
-            level: expected mean of the logits.
-            observed: logits of known results, NaN for unknown, shape (n_models,).
-            doubt: variance of scores beyond that of models with history, shape (n_models,).
+    def update(self, task: Expected) -> tuple[Floats, Floats, Floats]:
+        """Fold in results of a new task.
 
         Returns:
             Task vector given the results, mean and standard deviation of every model's logit (n_models,).
         """
-        if not np.isfinite(observed).any():
-            return task_vector, *self._results(vectors, covariance, vectors @ task_vector, level, doubt)
-        prior = np.concatenate([[level], task_vector])
-        uncertainty = block_diag(self.level_variance, self.task_variance * covariance)
-        means, variances, tasks, evidence = [], [], [], []
-        for spread in self.spreads:
+        vectors, doubt = task.vectors, task.doubt
+        if not np.isfinite(task.observed).any():
+            scores = vectors @ task.task_vector
+            return task.task_vector, *self._results(vectors, task.covariance, scores, task.level, doubt)
+        weights, given = self._given(task)
+        means, variances = [], []
+        for spread, posterior, left in given:
             design = np.column_stack([np.ones(len(vectors)), spread * vectors])
-            noise = np.broadcast_to(spread**2 * (self.noise + doubt), observed.shape)
-            posterior, left, likelihood = condition(prior, uncertainty, design, observed, noise=noise)
             means.append(design @ posterior)
-            variances.append(np.einsum("mk,kl,ml->m", design, left, design) + noise)
-            tasks.append(posterior[1:])
-            evidence.append(likelihood)
-        weights = _weights(np.array(evidence))
+            variances.append(np.einsum("mk,kl,ml->m", design, left, design) + spread**2 * (self.noise + doubt))
         mean = weights @ means
         variance = weights @ variances + weights @ np.square(np.array(means) - mean)
-        return weights @ tasks, mean, np.sqrt(variance)
+        return weights @ [posterior[1:] for _, posterior, _ in given], mean, np.sqrt(variance)
+
+    def draw(self, task: Expected, *, n_draws: int, random_state: int) -> Floats:
+        """Joint draws of the logits of all results on a new task: what models share is drawn once for all.
+
+        Args:
+            task: what is expected of it.
+            n_draws: how many.
+            random_state: seed.
+
+        Returns:
+            Shape (n_draws, n_models); a known result is the same in every draw.
+        """
+        generator = np.random.default_rng(random_state)
+        weights, given = self._given(task)
+        own = np.sqrt(self.noise + np.maximum(task.doubt - np.square(task.relatives).sum(axis=1), 0.0))
+        draws = []
+        for count, (spread, posterior, left) in zip(generator.multinomial(n_draws, weights), given, strict=True):
+            drawn = generator.multivariate_normal(posterior, left, count)
+            relatives = generator.standard_normal((count, task.relatives.shape[1])) @ task.relatives.T
+            scores = drawn[:, 1:] @ task.vectors.T + relatives + own * generator.standard_normal((count, len(own)))
+            draws.append(drawn[:, :1] + spread * scores)
+        return np.where(np.isfinite(task.observed), task.observed, np.concatenate(draws))
+
+    def _given(self, task: Expected) -> tuple[Floats, list[tuple[float, Floats, Floats]]]:
+        """Weights of the spreads, and with each of them mean and covariance of (level, task vector), given results."""
+        prior = np.concatenate([[task.level], task.task_vector])
+        uncertainty = block_diag(self.level_variance, self.task_variance * task.covariance)
+        given, evidence = [], []
+        for spread in self.spreads:
+            design = np.column_stack([np.ones(len(task.vectors)), spread * task.vectors])
+            noise = spread**2 * (self.noise + task.doubt)
+            posterior, left, likelihood = condition(prior, uncertainty, design, task.observed, noise=noise)
+            given.append((float(spread), posterior, left))
+            evidence.append(likelihood)
+        return _weights(np.array(evidence)), given
 
 
 def _weights(evidence: Floats) -> Floats:

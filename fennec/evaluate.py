@@ -47,11 +47,14 @@ GRID: tuple[dict[str, float], ...] = (
 )
 
 
-def default_fennec(split: Split) -> Floats:
+def fitted(split: Split) -> Recommender:
     """The default recommender with the hyper-parameters chosen without the held-out task."""
-    recommender = Recommender().set_params(**split.choices).fit(split.matrix, split.embeddings)
-    scores: Floats = recommender.predict(split.embedding).scores
-    return scores
+    return Recommender(**split.choices).fit(split.matrix, split.embeddings)
+
+
+def default_fennec(split: Split) -> Floats:
+    """Its expectation of every model on the held-out task."""
+    return fitted(split).predict(split.embedding).scores
 
 
 METHODS: dict[str, Method] = {**BASELINES, "fennec-paper": published_fennec, "fennec": default_fennec}

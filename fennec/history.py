@@ -96,8 +96,12 @@ class StaticHistory:
         """Static history of the models of the matrix from some of its columns, shape (n_models,)."""
         return self._moved(scores, self.trust_)
 
-    def expect(self, models: Sequence[str], catalog: Catalog) -> tuple[Floats, Floats]:
-        """Static history of models without any: mean and variance, shape (n_models,).
+    def expect(self, models: Sequence[str], catalog: Catalog) -> tuple[Floats, Floats, Floats]:
+        """Static history of models without any.
+
+        Returns:
+            Mean and variance, shape (n_models,), and loadings of what the models share of that variance, shape
+            (n_models, n_shared).
 
         Raises:
             UnknownModelError: a model is not in the catalog.
@@ -107,10 +111,11 @@ class StaticHistory:
             if model not in catalog:
                 raise UnknownModelError(f"cannot place '{model}': it is not in the catalog; see 'fennec add-model'")
         if not models:
-            return np.zeros(0), np.zeros(0)
+            return np.zeros(0), np.zeros(0), np.zeros((0, 0))
         if self.prior_ is None:
             raise InputError(f"no model of '{self.matrix_.name}' is in the catalog: nothing says where others belong")
-        return self.prior_.predict(self._facts(models, catalog))
+        facts = self._facts(models, catalog)
+        return *self.prior_.predict(facts), self.prior_.relatives(facts)
 
     def _facts(self, models: Sequence[str], catalog: Catalog) -> ModelFacts:
         # a matrix of ImageNet results must not explain itself

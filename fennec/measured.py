@@ -106,22 +106,26 @@ def measure_folder(
         devices=find_devices(device)[0],
         report=report,
     )
-    return MeasuredHub(matrix, embed_tasks(folder, tasks, proxy, report=report), scores)
+    return MeasuredHub(matrix, embed_tasks(folder, tasks, proxy, protocol=protocol, report=report), scores)
 
 
 def embed_tasks(
-    folder: Path, tasks: Mapping[str, str], proxy: Proxy, *, report: Callable[[str], None] = lambda message: None
+    folder: Path,
+    tasks: Mapping[str, str],
+    proxy: Proxy,
+    *,
+    protocol: str | None = None,
+    report: Callable[[str], None] = lambda message: None,
 ) -> dict[str, TaskEmbedding]:
     """Embeddings of the tasks of a folder of results, kept in `embeddings/PROXY.safetensors` there.
 
     The proxy sees the images that the models were trained on, as the metrics do.
     """
-    from .cells import iter_records
+    from .cells import measured_models
     from .task import embed_dataset
     from .task_images import open_task
 
-    done = (record for record in iter_records(folder) if record["status"] == "done")
-    n_train = next((record["protocol"]["n_train"] for record in done), 1000)
+    n_train = next(iter(measured_models(folder, protocol=protocol).values()))["n_train"]
     path = folder / "embeddings" / file_name(proxy.name)
     kept = load_embeddings(path) if path.is_file() else {}
     found = {task: embedding for task, embedding in kept.items() if embedding.fingerprint == proxy.fingerprint}

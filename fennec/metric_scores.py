@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from .cells import iter_records
+from .cells import measured_models
 from .engines import WorkerDiedError, run_jobs
-from .errors import FennecError, InputError
+from .errors import FennecError
 from .files import write_whole
 from .memory import forget_peak, peak_megabytes
 from .metrics import METRICS
@@ -42,7 +42,6 @@ class ScoreJob:
         weights: local files by model, as pairs.
         n_train: training images, the same that the models were trained on.
         threads: on a CPU.
-        metrics: names.
     """
 
     task: str
@@ -51,7 +50,6 @@ class ScoreJob:
     weights: tuple[tuple[str, str], ...]
     n_train: int
     threads: int
-    metrics: tuple[str, ...]
 
 
 def score_task(job: ScoreJob, device: str) -> list[dict[str, Any]]:
@@ -78,7 +76,7 @@ def score_task(job: ScoreJob, device: str) -> list[dict[str, Any]]:
         rows.append(
             {**_row(job.task, model, FORWARD, float("nan"), "", found.seconds), "peak_mb": peak_megabytes(device)}
         )
-    for name in job.metrics:
+    for name in NAMES:
         rows += _score(name, job.task, sets, device)
     return rows
 
@@ -128,7 +126,6 @@ def score_results(
     *,
     weights: Mapping[str, str] | None = None,
     protocol: str | None = None,
-    metrics: Sequence[str] = NAMES,
     workers: int = 1,
     devices: Sequence[str] = ("cpu",),
     report: Callable[[str], None] = lambda message: None,
@@ -140,7 +137,6 @@ def score_results(
         tasks: name -> dataset.
         weights: local files by model.
         protocol: only models with results of this name or kind of protocol.
-        metrics: names; a task that lacks one of them is scored anew.
         workers: tasks at a time.
         devices: where to compute, one for each worker, in turn.
         report: told about every task.
@@ -156,24 +152,18 @@ def score_results(
     import pandas as pd
 
     root = Path(folder)
-    models: dict[str, dict[str, Any]] = {}
-    for record in iter_records(root):
-        if record["status"] == "done" and protocol in (None, record["protocol_name"], record["protocol"]["kind"]):
-            models.setdefault(record["model"], record["protocol"])
-    if not models:
-        raise InputError(f"'{folder}' holds no results; 'fennec bench' writes them")
+    models = measured_models(root, protocol=protocol)
     budget = next(iter(models.values()))
     pairs = tuple(sorted((weights or {}).items()))
     rows: list[dict[str, Any]] = []
     jobs = []
     for task, source in tasks.items():
         kept = _read(root, task)
-        scored = {row["model"] for row in kept}, {row["metric"] for row in kept}
-        if scored[0] == set(models) and set(metrics) <= scored[1]:
+        if {row["model"] for row in kept} == set(models) and set(NAMES) <= {row["metric"] for row in kept}:
             rows += kept
         else:
             names = tuple(sorted(models))
-            jobs.append(ScoreJob(task, source, names, pairs, budget["n_train"], budget["threads"], tuple(metrics)))
+            jobs.append(ScoreJob(task, source, names, pairs, budget["n_train"], budget["threads"]))
     engine = "process" if workers > 1 else "serial"
     for job, found in run_jobs(score_task, jobs, engine=engine, workers=workers, devices=devices):
         if isinstance(found, WorkerDiedError):

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
+from sklearn.utils.extmath import randomized_svd
 
 from .model_facts import ModelFacts
 
@@ -150,6 +151,28 @@ class ModelPrior:
         gain = cho_solve(self.factor_, cross.T)
         mean = effects.slope * inside.quality + cross @ self.weights_
         return mean, self.scale_ * before + self.own_ - np.einsum("ij,ji->i", cross, gain)
+
+    def relatives(self, facts: ModelFacts, *, n_shared: int = 32) -> Floats:
+        """What the doubt about models without history has in common, as loadings, shape (n_models, n_shared).
+
+        Loadings times their transpose is the covariance of what is not known of static history, as far as so many
+        directions say it: near-copies are wrong together. Sizes beyond those of the fitted models count as in the mean.
+        """
+        inside = facts.clipped(self.facts_)
+        blocks = {
+            "quality": inside.quality[:, None],
+            "size": inside.size / np.sqrt(3),
+            "imagenet": inside.imagenet[:, None],
+            "words": indicators(inside.words, sorted(frozenset().union(*inside.words))) / 2,
+            "family": indicators([frozenset([name]) for name in inside.families], sorted(set(inside.families))),
+            "level": np.ones((len(inside), 1)),
+        }
+        variances = asdict(self.effects)
+        before = np.hstack([np.sqrt(self.scale_ * variances[name]) * block for name, block in blocks.items()])
+        cross = self.scale_ * self._covariance(inside, self.facts_)
+        left = before @ before.T - cross @ cho_solve(self.factor_, cross.T)
+        axes, values, _ = randomized_svd(left, min(n_shared, len(facts)), random_state=0)
+        return np.asarray(axes * np.sqrt(values))
 
     def _covariance(self, one: ModelFacts, two: ModelFacts) -> Floats:
         variances = asdict(self.effects)

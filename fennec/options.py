@@ -52,6 +52,7 @@ RerankOption = Annotated[
 WarmOption = Annotated[
     bool, typer.Option("--warm-only", help="Only models with results in the hub, none placed by its facts.")
 ]
+PortfolioOption = Annotated[bool, typer.Option("--portfolio", help="Models to try together, of which the best counts.")]
 ColdOption = Annotated[
     bool | None,
     typer.Option("--cold/--no-cold", help="Place models without results as well; by default those of a hub only."),
@@ -68,6 +69,18 @@ def known_results(path: Path | None) -> dict[str, float] | None:
     table = read_results(path, columns=("model", "value"))
     catalog = load_catalog()
     return {catalog.find(model): float(value) for model, value in zip(table["model"], table["value"], strict=True)}
+
+
+def names(text: str) -> list[str]:
+    """`A,B` as a list."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def metric_names(text: str) -> list[str]:
+    """What `--metric` asks for."""
+    from .scoring import AUTO
+
+    return list(AUTO) if text == "auto" else names(text)
 
 
 def pairs(texts: list[str], expected: str) -> Mapping[str, str]:

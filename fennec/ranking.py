@@ -29,6 +29,7 @@ class RankedModel:
         performance: expected result, a fraction; None where only forward passes were made.
         low: lower end of its 80 % interval.
         high: upper end.
+        top5: probability of being among the five best candidates; None where only forward passes were made.
         scores: metrics of a forward pass, by name.
         record: facts of the model, None when the catalog does not know it.
     """
@@ -40,6 +41,7 @@ class RankedModel:
     performance: float | None = None
     low: float | None = None
     high: float | None = None
+    top5: float | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     record: ModelRecord | None = None
 
@@ -53,6 +55,7 @@ class RankedModel:
             "performance": self.performance,
             "low": self.low,
             "high": self.high,
+            "top5": self.top5,
             "method": self.method,
             **{name: _plain(value) for name, value in self.scores.items()},
             "params": record.params if record else None,
@@ -74,6 +77,8 @@ class Ranking:
         n_candidates: how many models were compared.
         nearest_tasks: the most alike known tasks and their distances; 1 is the typical distance between
             known tasks.
+        resemblance: how much known tasks say about what is special to this one, 0 nothing, 1 all; None where no
+            history was used.
         notes: what the user should know about how the ranking came about.
         seconds: wall-clock time per stage.
     """
@@ -84,6 +89,7 @@ class Ranking:
     models: tuple[RankedModel, ...]
     n_candidates: int
     nearest_tasks: tuple[tuple[str, float], ...] = ()
+    resemblance: float | None = None
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -104,6 +110,7 @@ class Ranking:
             "n_candidates": self.n_candidates,
             "models": [model.to_dict() for model in self.models],
             "nearest_tasks": [{"task": name, "distance": distance} for name, distance in self.nearest_tasks],
+            "resemblance": self.resemblance,
             "notes": list(self.notes),
             "seconds": dict(self.seconds),
         }
@@ -131,7 +138,15 @@ class Ranking:
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
         expected = any(model.performance is not None for model in self.models)
         metrics = list(dict.fromkeys(name for model in self.models for name in model.scores))
-        headers = ["rank", "model", *(["expected", "80 %"] if expected else []), "score", *metrics, "params", "GMACs"]
+        headers = [
+            "rank",
+            "model",
+            *(["expected", "80 %", "top 5"] if expected else []),
+            "score",
+            *metrics,
+            "params",
+            "GMACs",
+        ]
         for header in headers:
             wide = header == "model"
             table.add_column(header, justify="left" if wide else "right", overflow="fold", no_wrap=not wide)
@@ -142,7 +157,7 @@ class Ranking:
             table.add_row(
                 str(model.rank),
                 model.id,
-                *([_percent(model.performance), f"{_percent(model.low)}-{_percent(model.high)}"] if expected else []),
+                *(_expectation(model) if expected else []),
                 f"{model.score:+.2f}" if expected else _figure(model.score),
                 *(_figure(model.scores.get(name)) for name in metrics),
                 _millions(record.params if record else None),
@@ -160,7 +175,8 @@ class Ranking:
             lines.append(f"nearest known tasks (distance, 1 is typical): {near}")
         if any(model.performance is not None for model in self.models):
             lines.append(
-                f"expected: result in % by {self.protocol}, with its 80 % interval; score: position among models"
+                f"expected: result in % by {self.protocol}, with its 80 % interval; top 5: probability in % of being "
+                "one of the five best; score: position among models"
             )
         lines += [f"note: {note}" for note in self.notes]
         if self.seconds:
@@ -251,6 +267,11 @@ def _millions(params: int | None) -> str:
 def _plain(value: float) -> float | None:
     """JSON has no NaN."""
     return None if value != value else float(value)
+
+
+def _expectation(model: RankedModel) -> list[str]:
+    chance = "-" if model.top5 is None else f"{100 * model.top5:.0f}"
+    return [_percent(model.performance), f"{_percent(model.low)}-{_percent(model.high)}", chance]
 
 
 def _percent(value: float | None) -> str:

@@ -19,7 +19,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .catalog import Catalog, load_catalog
-from .deviation import Deviation, LeftOut
+from .deviation import Deviation, Expected, LeftOut
 from .embeddings import load_known_embeddings
 from .errors import InputError, NothingToRecommendError, UnknownModelError, did_you_mean
 from .factorize import ProbabilisticFactorizer, task_spread
@@ -28,6 +28,7 @@ from .index import ModelIndex, top_k
 from .kernel import TaskKernel
 from .matrix import TransferMatrix
 from .model_prior import DEFAULT_EFFECTS, Effects
+from .portfolio import best_together, in_top
 from .ranking import Contribution, Explanation, RankedModel, Ranking
 from .task import TaskEmbedding
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from .proxy import Proxy
 
 Floats = NDArray[np.float64]
+N_DRAWS = 500  # enough for probabilities to a few hundredths; near-equal portfolios need more
+ABSTAIN = 0.02  # resemblance below which the images change nothing that can be measured (benchmark/certainty.py)
 
 
 def _odds(performance: ArrayLike) -> Floats:
@@ -88,7 +91,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         length_scale: distance between task embeddings over which that fades, in median distances.
         noise: variance of a single result.
         effects: how much architecture, size and pre-training matter (`ModelPrior`); None takes every model for itself.
-        random_state: unused by this deterministic method; present for the common interface.
+        random_state: seed of the draws behind `top5` and portfolios; all else is deterministic.
 
     Source:
         Rasmussen & Williams 2006, chapter 2. The defaults were chosen by leave-one-task-out over all hubs
@@ -159,13 +162,14 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
 
     def _add_cold(self, warm: Floats, catalog: Catalog, cold: Sequence[str]) -> None:
         """Vectors of all models, with and without history, and how much wider the intervals of the latter are."""
-        mean, variance = self.history_.expect(cold, catalog)
+        mean, variance, relatives = self.history_.expect(cold, catalog)
         # nothing is known of them but static history: the same score on every known task
         vectors = np.outer(mean, self.factorizer_.components_.sum(axis=1))
         self.models_ = (*self.matrix_.models, *cold)
         self.model_vectors_ = np.concatenate([warm, vectors])
         self.static_ = np.concatenate([self.history_.of(self.scores_), mean])
         self.doubt_ = np.concatenate([np.zeros(len(warm)), variance])
+        self.relatives_ = np.concatenate([np.zeros((len(warm), relatives.shape[1])), relatives])
 
     def _place(self, columns: NDArray[np.intp]) -> tuple[ProbabilisticFactorizer, Floats, Floats]:
         """Factoriser, model vectors, and the map from (1, task covariances) to task vectors, from some columns."""
@@ -229,18 +233,46 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
             InputError: the embedding comes from another proxy, or a known value is not a fraction.
             UnknownModelError: a known result is of a model that has no place here.
         """
+        vector, mean, deviation = self.deviation_.update(self._expected(embedding, known or {}))
+        half = self.deviation_.width * deviation
+        return Prediction(vector, self.model_vectors_ @ vector, expit(mean), expit(mean - half), expit(mean + half))
+
+    def draws(
+        self,
+        embedding: TaskEmbedding | None = None,
+        *,
+        known: Mapping[str, float] | None = None,
+        n_draws: int = N_DRAWS,
+    ) -> Floats:
+        """Joint draws of every model's result on a new task: models alike are wrong together.
+
+        Args:
+            embedding: as for `predict`.
+            known: as for `predict`.
+            n_draws: how many; the same ones for the same `random_state`.
+
+        Returns:
+            Fractions, shape (n_draws, n_models).
+
+        Raises:
+            InputError: as for `predict`.
+            UnknownModelError: as for `predict`.
+        """
+        task = self._expected(embedding, known or {})
+        return np.asarray(expit(self.deviation_.draw(task, n_draws=n_draws, random_state=self.random_state or 0)))
+
+    def _expected(self, embedding: TaskEmbedding | None, known: Mapping[str, float]) -> Expected:
+        """A new task before its results."""
         columns = np.arange(self.matrix_.n_tasks)
-        level = self._level(self.kernel_.to_new(self.matrix_.image_sets, embedding), columns)
-        vector, mean, deviation = self.deviation_.update(
+        return Expected(
             self.model_vectors_,
             self.task_covariance_,
             self.task_vector(embedding),
-            level,
-            self._observed(known or {}),
+            self._level(self.kernel_.to_new(self.matrix_.image_sets, embedding), columns),
+            self._observed(known),
             self.doubt_,
+            self.relatives_,
         )
-        half = self.deviation_.width * deviation
-        return Prediction(vector, self.model_vectors_ @ vector, expit(mean), expit(mean - half), expit(mean + half))
 
     def _observed(self, known: Mapping[str, float]) -> Floats:
         observed = np.full(len(self.models_), np.nan)
@@ -263,6 +295,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         where: str | None = None,
         known: Mapping[str, float] | None = None,
         warm_only: bool = False,
+        portfolio: bool = False,
         catalog: Catalog | None = None,
     ) -> Ranking:
         """The n models expected to do best on a task.
@@ -273,6 +306,8 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
             where: condition on catalog columns, for example `params < 30e6`.
             known: results already measured on the task, model id -> fraction in [0, 1].
             warm_only: leave out the models without history.
+            portfolio: n models to try together instead: the best of them is expected to be as good as can be, so models
+                that fail together are not taken together.
             catalog: facts of the models; the bundled catalog when None.
 
         Raises:
@@ -297,6 +332,17 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
             best = self.index_.search(prediction.task_vector, n)
         else:
             best = allowed[top_k(prediction.scores[allowed], n)]
+        notes = self._notes(task, known)
+        draws = self.draws(task, known=known, n_draws=10 * N_DRAWS if portfolio else N_DRAWS)
+        top5 = dict(zip(allowed.tolist(), in_top(draws[:, allowed]), strict=True))
+        if portfolio:
+            plain = draws[:, best].max(axis=1).mean()
+            best = allowed[best_together(draws[:, allowed], n)]
+            together = draws[:, best].max(axis=1).mean()
+            notes += (
+                f"chosen to be tried together: the best of these {len(best)} is expected at {100 * together:.1f} %, "
+                f"the best of the {len(best)} first of the ranking at {100 * plain:.1f} %",
+            )
         rows = tuple(
             RankedModel(
                 rank=rank,
@@ -305,6 +351,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
                 performance=float(prediction.performance[row]),
                 low=float(prediction.low[row]),
                 high=float(prediction.high[row]),
+                top5=float(top5[int(row)]),
                 method=self._method(int(row), known),
                 record=facts.get(self.models_[row]),
             )
@@ -317,13 +364,28 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
             models=rows,
             n_candidates=len(allowed),
             nearest_tasks=self.nearest_tasks(task),
-            notes=self._notes(task, known),
+            resemblance=self.resemblance(task),
+            notes=notes,
         )
 
     def _method(self, row: int, known: Mapping[str, float] | None) -> str:
         if known and self.models_[row] in known:
             return "measured"
         return "warm" if row < self.matrix_.n_models else "cold"
+
+    def resemblance(self, task: TaskEmbedding | None) -> float:
+        """How much known tasks say about what is special to a new one: 0 nothing, 1 all.
+
+        The share of the variance that is left by static history which results on all known tasks explain.
+
+        Raises:
+            InputError: the embedding comes from another proxy.
+        """
+        if not self.specific:
+            return 0.0
+        own = self.kernel_.to_new(self.matrix_.image_sets, task)
+        inside = self.kernel_.between(self.matrix_.image_sets) + self.noise * np.eye(len(own))
+        return float(own @ np.linalg.solve(inside, own) / self.specific)
 
     def nearest_tasks(self, task: TaskEmbedding | None, *, n: int = 3) -> tuple[tuple[str, float], ...]:
         """The n known tasks of this matrix most like a new one, with their distance (1 is typical)."""
@@ -341,10 +403,13 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         notes = []
         if task is None:
             notes.append("no images given: ranked by static history")
-        elif not (nearest := self.nearest_tasks(task, n=1)):
+        elif not self.nearest_tasks(task, n=1):
             notes.append(f"no task of '{self.matrix_.name}' has an embedding: ranked by static history")
-        elif nearest[0][1] > 2 * self.length_scale:
-            notes.append("the images resemble no known task: the ranking is close to static history")
+        elif (alike := self.resemblance(task)) < ABSTAIN:
+            notes.append(
+                f"the images resemble no known task (resemblance {alike:.2f} of 1): this is the order for any dataset, "
+                "static history"
+            )
         if known:
             notes.append(f"{len(known)} known results folded in")
         if task is not None and task.skipped:

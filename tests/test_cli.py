@@ -51,10 +51,22 @@ def one_line(error: str) -> str:
 def test_recommend__digits__table_with_everything(run: Run) -> None:
     code, out, error = run("recommend", "sklearn:digits", "-n", 3, "--max-images", 30)
     assert code == 0
-    for word in ("rank", "expected", "80 %", "params", "GMACs", "license", "method", "cold", "nearest known tasks",
-                 "embedding", "ranking"):  # fmt: skip
+    for word in ("rank", "expected", "80 %", "top 5", "params", "GMACs", "license", "method", "cold",
+                 "nearest known tasks", "embedding", "ranking"):  # fmt: skip
         assert word in out
     assert error == ""
+
+
+def test_recommend__portfolio__said_and_not_mixed_with_reranking(run: Run) -> None:
+    code, out, _ = run("recommend", "sklearn:digits", "-n", 3, "--max-images", 30, "--portfolio", "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert len(document["models"]) == 3
+    assert any("tried together" in note for note in document["notes"])
+    assert 0 <= document["resemblance"] <= 1
+    code, _, error = run("recommend", "sklearn:digits", "--portfolio", "--rerank", 3)
+    assert code == 1
+    assert "take one of them" in one_line(error)
 
 
 @pytest.mark.parametrize("name", sorted(get_command(cli.app).commands))
@@ -79,7 +91,7 @@ def test_recommend__json_csv_quiet__same_ids(run: Run) -> None:
     ids = [model["model"] for model in document["models"]]
     assert run(*arguments, "-q")[1].split() == ids
     csv = run(*arguments, "--csv")[1].splitlines()
-    assert csv[0].startswith("rank,model,score,performance,low,high,method,params")
+    assert csv[0].startswith("rank,model,score,performance,low,high,top5,method,params")
     assert [line.split(",")[1] for line in csv[1:]] == ids
     assert document["n_images"] == 20
     assert {"task", "hub", "protocol", "n_candidates", "nearest_tasks", "notes", "seconds"} <= set(document)
