@@ -98,6 +98,26 @@ def measures() -> str:
     return markdown(["method", *MEASURES], rows)
 
 
+def duels() -> str:
+    """Tasks won, tied and lost in tau_w by the default against other methods, hub by hub."""
+    results = pd.read_csv(RESULTS / "leave_one_task_out.csv")
+    own = pd.read_csv(RESULTS / "lab24_comparison.csv").fillna({"proxy": ""})
+    own = own[own["proxy"].isin(["", "dav2-ViT-S-14"])].assign(hub="lab24")
+    means = own[(own["measure"] == "tau_w") & (own["forward_passes"] == own["forward_passes"].max())]
+    best = str(means.groupby("method")["value"].mean().idxmax())
+    others = ["static", "fennec-paper", "largest", "imagenet", best]
+    both = pd.concat([results, own])
+    wide = both[both["measure"] == "tau_w"].pivot(index=["hub", "task"], columns="method", values="value")
+    rows = []
+    for hub in (*EVALUATED_HUBS, "lab24"):
+        line = [hub]
+        for other in others:
+            change = (wide.loc[hub, "fennec"] - wide.loc[hub, other]).dropna().round(9)
+            line.append(f"{(change > 0).sum()}/{(change == 0).sum()}/{(change < 0).sum()}" if len(change) else "-")
+        rows.append(line)
+    return markdown(["hub", *(f"against {other}" for other in others)], rows)
+
+
 def coverage() -> str:
     """Share of held-out results inside the 80 % interval."""
     table = _certainty()["coverage@80"].groupby("hub").agg(["mean", "size"])
@@ -491,7 +511,8 @@ TABLES: dict[str, Callable[[], str]] = {
     for function in (leave_one_task_out, measures, coverage, proxies_in_the_space, proxy, partial_knowledge, speed,
                      metric_parity, metric_speed, real_features, cold_start, archi2vec, sources, caveats,
                      lab24, lab24_short, lab24_growth, lab24_noise, scoring_time, engines, documentation,
-                     experiments, experiments_lab24, calibration, portfolio, resemblance, hub_study, ablation)
+                     experiments, experiments_lab24, calibration, portfolio, resemblance, hub_study, ablation,
+                     duels)
 }  # fmt: skip
 
 
