@@ -25,7 +25,7 @@ from fennec.evaluate import EVALUATED_HUBS, fitted, splits
 from fennec.hubs import load_matrix
 from fennec.measures import regret_at_k, weighted_tau
 from fennec.portfolio import best_together, in_top
-from fennec.recommender import N_DRAWS
+from fennec.shortlist import N_PORTFOLIO_DRAWS
 
 RESULTS = Path(__file__).parent / "results"
 BOUNDS = np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0])
@@ -50,7 +50,7 @@ def main() -> None:
                 (hub, split.task, "resemblance", recommender.resemblance(split.embedding)),
                 (hub, split.task, "gain", gain),
             ]
-            draws = recommender.draws(split.embedding, n_draws=10 * N_DRAWS)[:, known]
+            draws = recommender.draws(split.embedding, n_draws=N_PORTFOLIO_DRAWS)[:, known]
             together = best_together(draws, max(SIZES))
             for size in SIZES:
                 rows.append((hub, split.task, f"regret@{size}", 100 * regret_at_k(found.scores[known], truth, k=size)))

@@ -21,7 +21,7 @@ from fennec.compare import summarise_comparison
 from fennec.evaluate import EVALUATED_HUBS, METHODS, summarise
 from fennec.hubs import load_hubs, load_matrix
 from fennec.measures import bootstrap_interval
-from fennec.recommender import ABSTAIN
+from fennec.shortlist import ABSTAIN
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"

@@ -21,23 +21,20 @@ from sklearn.utils.validation import check_is_fitted
 from .catalog import Catalog, load_catalog
 from .deviation import Deviation, Expected, LeftOut
 from .embeddings import load_known_embeddings
-from .errors import InputError, NothingToRecommendError, UnknownModelError, did_you_mean
+from .errors import InputError, UnknownModelError, did_you_mean
 from .factorize import ProbabilisticFactorizer, task_spread
 from .history import StaticHistory, gaussian_scores
-from .index import ModelIndex, top_k
+from .index import ModelIndex
 from .kernel import TaskKernel
 from .matrix import TransferMatrix
 from .model_prior import DEFAULT_EFFECTS, Effects
-from .portfolio import best_together, in_top
-from .ranking import Contribution, Explanation, RankedModel, Ranking
 from .task import TaskEmbedding
 
 if TYPE_CHECKING:
     from .proxy import Proxy
+    from .ranking import Explanation, Ranking
 
 Floats = NDArray[np.float64]
-N_DRAWS = 500  # enough for probabilities to a few hundredths; near-equal portfolios need more
-ABSTAIN = 0.02  # resemblance below which the images change nothing that can be measured (benchmark/certainty.py)
 
 
 def _odds(performance: ArrayLike) -> Floats:
@@ -242,7 +239,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         embedding: TaskEmbedding | None = None,
         *,
         known: Mapping[str, float] | None = None,
-        n_draws: int = N_DRAWS,
+        n_draws: int = 500,
     ) -> Floats:
         """Joint draws of every model's result on a new task: models alike are wrong together.
 
@@ -314,64 +311,11 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
             InputError: n is below 1, or as for `predict`.
             NothingToRecommendError: no model satisfies the condition.
         """
-        if n < 1:
-            raise InputError(f"n is {n}; ask for at least one model")
-        facts = load_catalog() if catalog is None else catalog
-        prediction = self.predict(task, known=known)
-        n_models = self.matrix_.n_models if warm_only else len(self.models_)
-        allowed = np.arange(n_models)
-        if where is not None:
-            chosen = set(facts.where(where))
-            allowed = np.array([row for row in allowed if self.models_[row] in chosen], dtype=np.intp)
-        if not len(allowed):
-            raise NothingToRecommendError(
-                f"none of the {n_models} models of '{self.matrix_.name}' satisfies {where!r}; "
-                "loosen the condition or take another hub"
-            )
-        if len(allowed) == len(self.models_):
-            best = self.index_.search(prediction.task_vector, n)
-        else:
-            best = allowed[top_k(prediction.scores[allowed], n)]
-        notes = self._notes(task, known)
-        draws = self.draws(task, known=known, n_draws=10 * N_DRAWS if portfolio else N_DRAWS)
-        top5 = dict(zip(allowed.tolist(), in_top(draws[:, allowed]), strict=True))
-        if portfolio:
-            plain = draws[:, best].max(axis=1).mean()
-            best = allowed[best_together(draws[:, allowed], n)]
-            together = draws[:, best].max(axis=1).mean()
-            notes += (
-                f"chosen to be tried together: the best of these {len(best)} is expected at {100 * together:.1f} %, "
-                f"the best of the {len(best)} first of the ranking at {100 * plain:.1f} %",
-            )
-        rows = tuple(
-            RankedModel(
-                rank=rank,
-                id=self.models_[row],
-                score=float(prediction.scores[row]),
-                performance=float(prediction.performance[row]),
-                low=float(prediction.low[row]),
-                high=float(prediction.high[row]),
-                top5=float(top5[int(row)]),
-                method=self._method(int(row), known),
-                record=facts.get(self.models_[row]),
-            )
-            for rank, row in enumerate(best, start=1)
-        )
-        return Ranking(
-            task=task.name if task is not None else "",
-            hub=self.matrix_.name,
-            protocol=self.matrix_.protocol,
-            models=rows,
-            n_candidates=len(allowed),
-            nearest_tasks=self.nearest_tasks(task),
-            resemblance=self.resemblance(task),
-            notes=notes,
-        )
+        from .shortlist import shortlist
 
-    def _method(self, row: int, known: Mapping[str, float] | None) -> str:
-        if known and self.models_[row] in known:
-            return "measured"
-        return "warm" if row < self.matrix_.n_models else "cold"
+        return shortlist(
+            self, task, n=n, where=where, known=known, warm_only=warm_only, portfolio=portfolio, catalog=catalog
+        )
 
     def resemblance(self, task: TaskEmbedding | None) -> float:
         """How much known tasks say about what is special to a new one: 0 nothing, 1 all.
@@ -399,23 +343,6 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         ]
         return tuple(sorted(pairs, key=lambda pair: pair[1])[:n])
 
-    def _notes(self, task: TaskEmbedding | None, known: Mapping[str, float] | None) -> tuple[str, ...]:
-        notes = []
-        if task is None:
-            notes.append("no images given: ranked by static history")
-        elif not self.nearest_tasks(task, n=1):
-            notes.append(f"no task of '{self.matrix_.name}' has an embedding: ranked by static history")
-        elif (alike := self.resemblance(task)) < ABSTAIN:
-            notes.append(
-                f"the images resemble no known task (resemblance {alike:.2f} of 1): this is the order for any dataset, "
-                "static history"
-            )
-        if known:
-            notes.append(f"{len(known)} known results folded in")
-        if task is not None and task.skipped:
-            notes.append(f"{len(task.skipped)} images could not be read and were skipped")
-        return tuple(notes)
-
     def explain(self, task: TaskEmbedding | None, model: str) -> Explanation:
         """Where the score of one model comes from.
 
@@ -430,33 +357,9 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         Raises:
             UnknownModelError: the model has no place here.
         """
-        if model not in self.models_:
-            raise UnknownModelError(
-                f"model '{model}' has no place in '{self.matrix_.name}'{did_you_mean(model, self.models_)}"
-            )
-        row = self.models_.index(model)
-        prediction = self.predict(task)
-        contributions = []
-        if row < self.matrix_.n_models:
-            _, weights = self.factorizer_.weights(self.scores_[row : row + 1])
-            parts = weights[0] * self.kernel_.to_new(self.matrix_.image_sets, task)
-            contributions = [
-                Contribution(name, float(part), float(self.matrix_.performance[row, column]))
-                for column, (name, part) in enumerate(zip(self.matrix_.tasks, parts, strict=True))
-                if np.isfinite(self.matrix_.performance[row, column])
-            ]
-        return Explanation(
-            model=model,
-            score=float(prediction.scores[row]),
-            rank=int((prediction.scores > prediction.scores[row]).sum()) + 1,
-            n_candidates=len(self.models_),
-            performance=float(prediction.performance[row]),
-            low=float(prediction.low[row]),
-            high=float(prediction.high[row]),
-            static=float(self.static_[row]),
-            method=self._method(row, None),
-            contributions=tuple(sorted(contributions, key=lambda part: -abs(part.value))),
-        )
+        from .shortlist import explain
+
+        return explain(self, task, model)
 
     def save(self, folder: str | Path, *, proxy: Proxy | None = None) -> None:
         """Write `config.json`, `tensors.safetensors` and `README.md` to a folder.

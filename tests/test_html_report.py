@@ -84,7 +84,8 @@ def test_pages__in_a_browser__draw_everything_without_an_error(
 def test_report__click_a_heading__sorts_down_and_up(report: Path, browser: Browser) -> None:
     page, _ = _open(browser, report, 1280, "light")
     head = page.locator("#shortlist th", has_text="params M")
-    column = "[...document.querySelectorAll('#shortlist tbody tr')].map(row => row.cells[5].dataset.value)"
+    place = head.evaluate("heading => heading.cellIndex")
+    column = f"[...document.querySelectorAll('#shortlist tbody tr')].map(row => row.cells[{place}].dataset.value)"
     head.locator("button").click()
     rising = [float(value) for value in page.evaluate(column) if value]
     assert rising == sorted(rising)

@@ -1,0 +1,149 @@
+"""From expected results to what people read: the list of models to try, and where a score comes from.
+
+In: a fitted `Recommender` and a task. Out: `Ranking`, `Explanation`. Behind `Recommender.recommend` and `.explain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .catalog import Catalog, load_catalog
+from .errors import InputError, NothingToRecommendError, UnknownModelError, did_you_mean
+from .index import top_k
+from .portfolio import best_together, in_top
+from .ranking import Contribution, Explanation, RankedModel, Ranking
+from .task import TaskEmbedding
+
+if TYPE_CHECKING:
+    from .recommender import Recommender
+
+ABSTAIN = 0.02  # resemblance below which the images change nothing that can be measured (benchmark/certainty.py)
+N_DRAWS = 500  # enough for probabilities to a few hundredths
+N_PORTFOLIO_DRAWS = 5000  # sets of models are nearer to each other than single ones
+
+
+def shortlist(
+    recommender: Recommender,
+    task: TaskEmbedding | None,
+    *,
+    n: int,
+    where: str | None,
+    known: Mapping[str, float] | None,
+    warm_only: bool,
+    portfolio: bool,
+    catalog: Catalog | None,
+) -> Ranking:
+    """What `Recommender.recommend` returns; arguments and errors stand there."""
+    if n < 1:
+        raise InputError(f"n is {n}; ask for at least one model")
+    facts = load_catalog() if catalog is None else catalog
+    matrix, models = recommender.matrix_, recommender.models_
+    n_models = matrix.n_models if warm_only else len(models)
+    allowed = np.arange(n_models)
+    if where is not None:
+        chosen = set(facts.where(where))
+        allowed = np.array([row for row in allowed if models[row] in chosen], dtype=np.intp)
+    if not len(allowed):
+        raise NothingToRecommendError(
+            f"none of the {n_models} models of '{matrix.name}' satisfies {where!r}; "
+            "loosen the condition or take another hub"
+        )
+    prediction = recommender.predict(task, known=known)
+    if len(allowed) == len(models):
+        best = recommender.index_.search(prediction.task_vector, n)
+    else:
+        best = allowed[top_k(prediction.scores[allowed], n)]
+    notes = _notes(recommender, task, known)
+    draws = recommender.draws(task, known=known, n_draws=N_PORTFOLIO_DRAWS if portfolio else N_DRAWS)
+    top5 = np.zeros(len(models))
+    top5[allowed] = in_top(draws[:, allowed])
+    if portfolio:
+        plain = draws[:, best].max(axis=1).mean()
+        best = allowed[best_together(draws[:, allowed], n)]
+        together = draws[:, best].max(axis=1).mean()
+        notes.append(
+            f"chosen to be tried together: the best of these {len(best)} is expected at {100 * together:.1f} %, "
+            f"the best of the {len(best)} first of the ranking at {100 * plain:.1f} %"
+        )
+    rows = tuple(
+        RankedModel(
+            rank=rank,
+            id=models[row],
+            score=float(prediction.scores[row]),
+            performance=float(prediction.performance[row]),
+            low=float(prediction.low[row]),
+            high=float(prediction.high[row]),
+            top5=float(top5[row]),
+            method=_method(recommender, row, known or {}),
+            record=facts.get(models[row]),
+        )
+        for rank, row in enumerate(best, start=1)
+    )
+    return Ranking(
+        task=task.name if task is not None else "",
+        hub=matrix.name,
+        protocol=matrix.protocol,
+        models=rows,
+        n_candidates=len(allowed),
+        nearest_tasks=recommender.nearest_tasks(task),
+        resemblance=recommender.resemblance(task),
+        notes=tuple(notes),
+    )
+
+
+def explain(recommender: Recommender, task: TaskEmbedding | None, model: str) -> Explanation:
+    """What `Recommender.explain` returns; arguments and errors stand there."""
+    matrix, models = recommender.matrix_, recommender.models_
+    if model not in models:
+        raise UnknownModelError(f"model '{model}' has no place in '{matrix.name}'{did_you_mean(model, models)}")
+    row = models.index(model)
+    prediction = recommender.predict(task)
+    contributions = []
+    if row < matrix.n_models:
+        _, weights = recommender.factorizer_.weights(recommender.scores_[row : row + 1])
+        parts = weights[0] * recommender.kernel_.to_new(matrix.image_sets, task)
+        contributions = [
+            Contribution(name, float(part), float(matrix.performance[row, column]))
+            for column, (name, part) in enumerate(zip(matrix.tasks, parts, strict=True))
+            if np.isfinite(matrix.performance[row, column])
+        ]
+    return Explanation(
+        model=model,
+        score=float(prediction.scores[row]),
+        rank=int((prediction.scores > prediction.scores[row]).sum()) + 1,
+        n_candidates=len(models),
+        performance=float(prediction.performance[row]),
+        low=float(prediction.low[row]),
+        high=float(prediction.high[row]),
+        static=float(recommender.static_[row]),
+        method=_method(recommender, row, {}),
+        contributions=tuple(sorted(contributions, key=lambda part: -abs(part.value))),
+    )
+
+
+def _method(recommender: Recommender, row: int | NDArray[np.intp], known: Mapping[str, float]) -> str:
+    if recommender.models_[row] in known:
+        return "measured"
+    return "warm" if row < recommender.matrix_.n_models else "cold"
+
+
+def _notes(recommender: Recommender, task: TaskEmbedding | None, known: Mapping[str, float] | None) -> list[str]:
+    notes = []
+    if task is None:
+        notes.append("no images given: ranked by static history")
+    elif not recommender.nearest_tasks(task, n=1):
+        notes.append(f"no task of '{recommender.matrix_.name}' has an embedding: ranked by static history")
+    elif (alike := recommender.resemblance(task)) < ABSTAIN:
+        notes.append(
+            f"the images resemble no known task (resemblance {alike:.2f} of 1): this is the order for any dataset, "
+            "static history"
+        )
+    if known:
+        notes.append(f"{len(known)} known results folded in")
+    if task is not None and task.skipped:
+        notes.append(f"{len(task.skipped)} images could not be read and were skipped")
+    return notes
