@@ -152,11 +152,15 @@ def likeness(squared: Floats, one: NDArray[np.intp], two: NDArray[np.intp], leng
     return np.where(known, fade[np.maximum(one, 0)][:, np.maximum(two, 0)], one[:, None] == two[None])
 
 
-def expected(scores: Floats, sets: NDArray[np.intp], new: int, squared: Floats, length: float, noise: float) -> Floats:
-    """Static history moved by alike tasks, as the default does."""
+def posterior(
+    scores: Floats, sets: NDArray[np.intp], new: int, covariance_: Floats, noise: float, own: float
+) -> Floats:
+    """Static history moved by tasks with a given covariance; those without images are like nothing but themselves."""
     static = np.nanmean(scores, axis=1)
-    inside = likeness(squared, sets, sets, length) + noise * np.eye(len(sets))
-    towards = likeness(squared, sets, np.array([new]), length)[:, 0]
+    known = sets >= 0
+    inside = own * (sets[:, None] == sets[None]) + noise * np.eye(len(sets))
+    inside[np.ix_(known, known)] = covariance_[np.ix_(sets[known], sets[known])] + noise * np.eye(known.sum())
+    towards = np.where(known, covariance_[sets, new], 0.0)
     found = static.copy()
     for pattern, rows in row_patterns(np.isfinite(scores)):
         weights = np.linalg.solve(inside[np.ix_(pattern, pattern)], towards[pattern])
@@ -173,13 +177,18 @@ def held_out(hub: Hub, column: int, without: int | None = None) -> tuple[Floats,
 
 def try_likeness(squared: Floats, new: int) -> list[tuple]:
     """One image set held out: choose on the others, then look."""
+
+    def moved(scores: Floats, sets: NDArray[np.intp], image_set: int, point: tuple[float, float]) -> Floats:
+        length, noise = point
+        return posterior(scores, sets, image_set, np.exp(-squared / (2 * length**2)), noise, 1.0)
+
     table = []
     for hub in hubs():
         per_task = []
         for column in np.flatnonzero((hub.sets >= 0) & (hub.sets != new)):
             scores, sets, truth = held_out(hub, column, new)
             static = weighted_tau(np.nanmean(scores, axis=1), truth)
-            per_task.append([weighted_tau(expected(scores, sets, hub.sets[column], squared, *point), truth) - static
+            per_task.append([weighted_tau(moved(scores, sets, hub.sets[column], point), truth) - static
                              for point in GRID])  # fmt: skip
         table.append(np.mean(per_task, axis=0))
     gains = np.array(table)
@@ -188,7 +197,7 @@ def try_likeness(squared: Floats, new: int) -> list[tuple]:
     for hub in hubs():
         for column in np.flatnonzero(hub.sets == new):
             scores, sets, truth = held_out(hub, column)
-            found = expected(scores, sets, new, squared, *point)
+            found = moved(scores, sets, new, point)
             static = weighted_tau(np.nanmean(scores, axis=1), truth)
             rows.append((hub.name, hub.tasks[column], static, weighted_tau(found, truth)))
     return rows
@@ -287,22 +296,6 @@ def try_learned(bases: list[Floats], new: int) -> list[tuple]:
             found = posterior(scores, sets, new, total, noise, weights.sum())
             rows.append((hub.name, hub.tasks[column], weighted_tau(static, truth), weighted_tau(found, truth)))
     return rows
-
-
-def posterior(
-    scores: Floats, sets: NDArray[np.intp], new: int, covariance_: Floats, noise: float, own: float
-) -> Floats:
-    """Static history moved by tasks with a given covariance; those without images are like nothing but themselves."""
-    static = np.nanmean(scores, axis=1)
-    known = sets >= 0
-    inside = own * (sets[:, None] == sets[None]) + noise * np.eye(len(sets))
-    inside[np.ix_(known, known)] = covariance_[np.ix_(sets[known], sets[known])] + noise * np.eye(known.sum())
-    towards = np.where(known, covariance_[sets, new], 0.0)
-    found = static.copy()
-    for pattern, rows in row_patterns(np.isfinite(scores)):
-        weights = np.linalg.solve(inside[np.ix_(pattern, pattern)], towards[pattern])
-        found[rows] += (scores[np.ix_(rows, pattern)] - static[rows, None]) @ weights
-    return found
 
 
 def try_other_hubs(new: int) -> list[tuple]:
