@@ -63,17 +63,24 @@ TRUST = 2.0  # standard deviation of the logarithms of variances around START
 def parts(one: ModelFacts, two: ModelFacts) -> dict[str, Floats]:
     """Covariance of two sets of models by effect, each of unit variance, shape (n_one, n_two)."""
     vocabulary = sorted(frozenset().union(*one.words, *two.words))
-    families, others = np.array(one.families, dtype=object), np.array(two.families, dtype=object)
-    networks, rest = np.array(one.backbones, dtype=object), np.array(two.backbones, dtype=object)
+    families, others = _numbered(one.families, two.families)
+    networks, rest = _numbered(one.backbones, two.backbones)
+    known = np.array(one.backbones) != ""
     return {
         "quality": np.outer(one.quality, two.quality),
         "size": one.size @ two.size.T / 3,
         "imagenet": np.outer(one.imagenet, two.imagenet),
         "words": indicators(one.words, vocabulary) @ indicators(two.words, vocabulary).T / 4,
         "family": (families[:, None] == others[None]).astype(np.float64),
-        "backbone": ((networks[:, None] == rest[None]) & (networks != "")[:, None]).astype(np.float64),
+        "backbone": ((networks[:, None] == rest[None]) & known[:, None]).astype(np.float64),
         "level": np.ones((len(one), len(two))),
     }
+
+
+def _numbered(one: Sequence[str], two: Sequence[str]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Names as numbers, equal ones alike: a hundred times faster to compare."""
+    _, numbers = np.unique([*one, *two], return_inverse=True)
+    return numbers[: len(one)], numbers[len(one) :]
 
 
 class ModelPrior:
@@ -159,18 +166,8 @@ class ModelPrior:
         directions say it: near-copies are wrong together. Sizes beyond those of the fitted models count as in the mean.
         """
         inside = facts.clipped(self.facts_)
-        blocks = {
-            "quality": inside.quality[:, None],
-            "size": inside.size / np.sqrt(3),
-            "imagenet": inside.imagenet[:, None],
-            "words": indicators(inside.words, sorted(frozenset().union(*inside.words))) / 2,
-            "family": indicators([frozenset([name]) for name in inside.families], sorted(set(inside.families))),
-            "level": np.ones((len(inside), 1)),
-        }
-        variances = asdict(self.effects)
-        before = np.hstack([np.sqrt(self.scale_ * variances[name]) * block for name, block in blocks.items()])
         cross = self.scale_ * self._covariance(inside, self.facts_)
-        left = before @ before.T - cross @ cho_solve(self.factor_, cross.T)
+        left = self.scale_ * self._covariance(inside, inside) - cross @ cho_solve(self.factor_, cross.T)
         axes, values, _ = randomized_svd(left, min(n_shared, len(facts)), random_state=0)
         return np.asarray(axes * np.sqrt(values))
 

@@ -273,16 +273,24 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
 
     def _observed(self, known: Mapping[str, float]) -> Floats:
         observed = np.full(len(self.models_), np.nan)
-        position = {model: row for row, model in enumerate(self.models_)}
         for model, value in known.items():
-            if model not in position:
-                raise UnknownModelError(
-                    f"model '{model}' has no place in '{self.matrix_.name}'{did_you_mean(model, position)}"
-                )
+            row = self.row_of(model)
             if not 0.0 <= value <= 1.0:
                 raise InputError(f"result of '{model}' is {value}; expected a fraction in [0, 1]")
-            observed[position[model]] = _odds(np.float64(value))
+            observed[row] = _odds(np.float64(value))
         return observed
+
+    def row_of(self, model: str) -> int:
+        """Position of a model in all that is predicted.
+
+        Raises:
+            UnknownModelError: it has no place here.
+        """
+        if model not in self.models_:
+            raise UnknownModelError(
+                f"model '{model}' has no place in '{self.matrix_.name}'{did_you_mean(model, self.models_)}"
+            )
+        return self.models_.index(model)
 
     def recommend(
         self,

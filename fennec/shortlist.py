@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .catalog import Catalog, load_catalog
-from .errors import InputError, NothingToRecommendError, UnknownModelError, did_you_mean
+from .errors import InputError, NothingToRecommendError
 from .index import top_k
 from .portfolio import best_together, in_top
 from .ranking import Contribution, Explanation, RankedModel, Ranking
@@ -57,7 +56,8 @@ def shortlist(
         best = recommender.index_.search(prediction.task_vector, n)
     else:
         best = allowed[top_k(prediction.scores[allowed], n)]
-    notes = _notes(recommender, task, known)
+    nearest, alike = recommender.nearest_tasks(task), recommender.resemblance(task)
+    notes = _notes(matrix.name, task, known or {}, nearest, alike)
     draws = recommender.draws(task, known=known, n_draws=N_PORTFOLIO_DRAWS if portfolio else N_DRAWS)
     top5 = np.zeros(len(models))
     top5[allowed] = in_top(draws[:, allowed])
@@ -81,7 +81,7 @@ def shortlist(
             method=_method(recommender, row, known or {}),
             record=facts.get(models[row]),
         )
-        for rank, row in enumerate(best, start=1)
+        for rank, row in enumerate(best.tolist(), start=1)
     )
     return Ranking(
         task=task.name if task is not None else "",
@@ -89,8 +89,8 @@ def shortlist(
         protocol=matrix.protocol,
         models=rows,
         n_candidates=len(allowed),
-        nearest_tasks=recommender.nearest_tasks(task),
-        resemblance=recommender.resemblance(task),
+        nearest_tasks=nearest,
+        resemblance=alike,
         notes=tuple(notes),
     )
 
@@ -98,9 +98,7 @@ def shortlist(
 def explain(recommender: Recommender, task: TaskEmbedding | None, model: str) -> Explanation:
     """What `Recommender.explain` returns; arguments and errors stand there."""
     matrix, models = recommender.matrix_, recommender.models_
-    if model not in models:
-        raise UnknownModelError(f"model '{model}' has no place in '{matrix.name}'{did_you_mean(model, models)}")
-    row = models.index(model)
+    row = recommender.row_of(model)
     prediction = recommender.predict(task)
     contributions = []
     if row < matrix.n_models:
@@ -125,19 +123,25 @@ def explain(recommender: Recommender, task: TaskEmbedding | None, model: str) ->
     )
 
 
-def _method(recommender: Recommender, row: int | NDArray[np.intp], known: Mapping[str, float]) -> str:
+def _method(recommender: Recommender, row: int, known: Mapping[str, float]) -> str:
     if recommender.models_[row] in known:
         return "measured"
     return "warm" if row < recommender.matrix_.n_models else "cold"
 
 
-def _notes(recommender: Recommender, task: TaskEmbedding | None, known: Mapping[str, float] | None) -> list[str]:
+def _notes(
+    hub: str,
+    task: TaskEmbedding | None,
+    known: Mapping[str, float],
+    nearest: tuple[tuple[str, float], ...],
+    alike: float,
+) -> list[str]:
     notes = []
     if task is None:
         notes.append("no images given: ranked by static history")
-    elif not recommender.nearest_tasks(task, n=1):
-        notes.append(f"no task of '{recommender.matrix_.name}' has an embedding: ranked by static history")
-    elif (alike := recommender.resemblance(task)) < ABSTAIN:
+    elif not nearest:
+        notes.append(f"no task of '{hub}' has an embedding: ranked by static history")
+    elif alike < ABSTAIN:
         notes.append(
             f"the images resemble no known task (resemblance {alike:.2f} of 1): this is the order for any dataset, "
             "static history"
