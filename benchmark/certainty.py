@@ -35,10 +35,10 @@ N_BEST = 5
 
 def main() -> None:
     """Evaluate and write."""
-    embeddings = load_known_embeddings()
+    embeddings, choices = load_known_embeddings(), read_choices()
     rows, chances = [], []
     for hub in EVALUATED_HUBS:
-        for split in splits(load_matrix(hub), embeddings, choices=read_choices()):
+        for split in splits(load_matrix(hub), embeddings, choices=choices):
             recommender = fitted(split)
             known = np.isfinite(split.truth)
             truth = split.truth[known]
@@ -52,10 +52,12 @@ def main() -> None:
             ]
             draws = recommender.draws(split.embedding, n_draws=N_PORTFOLIO_DRAWS)[:, known]
             together = best_together(draws, max(SIZES))
-            for size in SIZES:
-                rows.append((hub, split.task, f"regret@{size}", 100 * regret_at_k(found.scores[known], truth, k=size)))
-                best = 100 * (truth.max() - truth[together[:size]].max())
-                rows.append((hub, split.task, f"portfolio regret@{size}", best))
+            taken = np.zeros(len(truth))
+            taken[together] = np.arange(len(together), 0, -1)
+            for name, scores in (("regret", found.scores[known]), ("portfolio regret", taken)):
+                rows += [
+                    (hub, split.task, f"{name}@{size}", 100 * regret_at_k(scores, truth, k=size)) for size in SIZES
+                ]
             truly = np.isin(np.arange(len(truth)), np.argsort(-truth, kind="stable")[:N_BEST])
             chances += [(hub, *pair) for pair in zip(in_top(draws, N_BEST), truly, strict=True)]
         print(hub, file=sys.stderr, flush=True)

@@ -30,7 +30,7 @@ from sklearn.linear_model import Ridge
 
 from fennec.catalog import load_catalog
 from fennec.embeddings import load_known_embeddings
-from fennec.evaluate import EVALUATED_HUBS
+from fennec.evaluate import EVALUATED_HUBS, best_option
 from fennec.factorize import row_patterns
 from fennec.history import gaussian_scores
 from fennec.hubs import imagenet_accuracy, load_matrix
@@ -43,6 +43,7 @@ Floats = NDArray[np.float64]
 RESULT = Path(__file__).parent / "results" / "experiments.csv"
 GRID = [(length, noise) for length in (0.3, 0.45, 0.6, 0.9) for noise in (0.1, 0.3, 1.0)]
 LENGTH, NOISE = 0.4, 0.2  # where nothing is chosen
+SMALL, LARGE = "fennec-mini", "dav2-ViT-S-14"
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,11 +146,9 @@ def measured(pattern: str) -> Floats:
     return squared
 
 
-def likeness(squared: Floats, one: NDArray[np.intp], two: NDArray[np.intp], length: float) -> Floats:
-    """Covariance of tasks; those without an embedding are like nothing but themselves."""
-    fade = np.exp(-squared / (2 * length**2))
-    known = (one >= 0)[:, None] & (two >= 0)[None]
-    return np.where(known, fade[np.maximum(one, 0)][:, np.maximum(two, 0)], one[:, None] == two[None])
+def fade(squared: Floats, length: float) -> Floats:
+    """Likeness of all image sets."""
+    return np.exp(-squared / (2 * length**2))
 
 
 def posterior(
@@ -175,12 +174,24 @@ def held_out(hub: Hub, column: int, without: int | None = None) -> tuple[Floats,
     return hub.scores[np.ix_(rows, rest)], hub.sets[rest], hub.truth[rows, column]
 
 
+def judged(new: int, expect: Callable[[Floats, NDArray[np.intp]], Floats]) -> list[tuple]:
+    """Static history and what is expected from scores and image sets of the other tasks, on one held-out image set."""
+    rows = []
+    for hub in hubs():
+        for column in np.flatnonzero(hub.sets == new):
+            scores, sets, truth = held_out(hub, column)
+            static = np.nanmean(scores, axis=1)
+            found = expect(scores, sets)
+            rows.append((hub.name, hub.tasks[column], weighted_tau(static, truth), weighted_tau(found, truth)))
+    return rows
+
+
 def try_likeness(squared: Floats, new: int) -> list[tuple]:
     """One image set held out: choose on the others, then look."""
 
     def moved(scores: Floats, sets: NDArray[np.intp], image_set: int, point: tuple[float, float]) -> Floats:
         length, noise = point
-        return posterior(scores, sets, image_set, np.exp(-squared / (2 * length**2)), noise, 1.0)
+        return posterior(scores, sets, image_set, fade(squared, length), noise, 1.0)
 
     table = []
     for hub in hubs():
@@ -191,28 +202,13 @@ def try_likeness(squared: Floats, new: int) -> list[tuple]:
             per_task.append([weighted_tau(moved(scores, sets, hub.sets[column], point), truth) - static
                              for point in GRID])  # fmt: skip
         table.append(np.mean(per_task, axis=0))
-    gains = np.array(table)
-    point = GRID[int(np.where(gains < 0, 2 * gains, gains).mean(axis=0).argmax())]
-    rows = []
-    for hub in hubs():
-        for column in np.flatnonzero(hub.sets == new):
-            scores, sets, truth = held_out(hub, column)
-            found = moved(scores, sets, new, point)
-            static = weighted_tau(np.nanmean(scores, axis=1), truth)
-            rows.append((hub.name, hub.tasks[column], static, weighted_tau(found, truth)))
-    return rows
+    point = GRID[best_option(np.array(table).T)]
+    return judged(new, lambda scores, sets: moved(scores, sets, new, point))
 
 
 def try_history(summary: Callable[[Floats], float], new: int) -> list[tuple]:
     """Another summary of a model's known scores than their mean."""
-    rows = []
-    for hub in hubs():
-        for column in np.flatnonzero(hub.sets == new):
-            scores, _, truth = held_out(hub, column)
-            found = np.array([summary(row[np.isfinite(row)]) for row in scores])
-            rows.append((hub.name, hub.tasks[column], weighted_tau(np.nanmean(scores, axis=1), truth),
-                         weighted_tau(found, truth)))  # fmt: skip
-    return rows
+    return judged(new, lambda scores, _: np.array([summary(row[np.isfinite(row)]) for row in scores]))
 
 
 @cache
@@ -235,7 +231,7 @@ def alike_models() -> Floats:
 
 def try_models(shared: float, across: float, new: int) -> list[tuple]:
     """Gaussian process over models and tasks: alike ones share `shared` of the covariance, over hubs times `across`."""
-    squared = moments("fennec-mini")
+    alike = fade(moments(SMALL), LENGTH)
     first = np.cumsum([0, *(len(hub.models) for hub in hubs())])
     own_hub = np.repeat(np.arange(len(hubs())), np.diff(first))
     covariance_ = shared * alike_models() * np.where(own_hub[:, None] == own_hub, 1.0, across)
@@ -254,11 +250,11 @@ def try_models(shared: float, across: float, new: int) -> list[tuple]:
     groups = [np.arange(len(models))] if across else [np.flatnonzero(own_hub[models] == h) for h in range(len(hubs()))]
     for group in groups:
         m, s = models[group], sets[group]
-        inside = covariance_[np.ix_(m, m)] * likeness(squared, s, s, LENGTH)
+        inside = covariance_[np.ix_(m, m)] * alike[np.ix_(s, s)]
         inside[np.diag_indices(len(inside))] += NOISE
         weights = cho_solve(cho_factor(inside, lower=True, overwrite_a=True), residual[group])
         spread = np.zeros(len(covariance_))
-        np.add.at(spread, m, weights * likeness(squared, s, np.array([new]), LENGTH)[:, 0])
+        np.add.at(spread, m, weights * alike[s, new])
         change = covariance_ @ spread
         moved += change if across else np.where(own_hub == own_hub[m[0]], change, 0.0)
     rows = []
@@ -287,15 +283,13 @@ def try_learned(bases: list[Floats], new: int) -> list[tuple]:
             target.append(weight * np.nanmean(product))
     weights = nnls(np.array(design), np.array(target))[0][:-1]
     total = sum(weight * base for weight, base in zip(weights, bases, strict=True))
-    rows = []
-    for hub in hubs():
-        for column in np.flatnonzero(hub.sets == new):
-            scores, sets, truth = held_out(hub, column)
-            static = np.nanmean(scores, axis=1)
-            noise = max(np.nanmean((scores - static[:, None]) ** 2) - weights.sum(), 0.05)
-            found = posterior(scores, sets, new, total, noise, weights.sum())
-            rows.append((hub.name, hub.tasks[column], weighted_tau(static, truth), weighted_tau(found, truth)))
-    return rows
+
+    def expect(scores: Floats, sets: NDArray[np.intp]) -> Floats:
+        left = scores - np.nanmean(scores, axis=1, keepdims=True)
+        noise = max(np.nanmean(left**2) - weights.sum(), 0.05)
+        return posterior(scores, sets, new, total, noise, weights.sum())
+
+    return judged(new, expect)
 
 
 def try_other_hubs(new: int) -> list[tuple]:
@@ -329,7 +323,7 @@ def try_other_hubs(new: int) -> list[tuple]:
         columns = np.flatnonzero((hub.sets >= 0) & (hub.sets != new))
         table.append([np.mean([np.subtract(*gain(hub, column, new, share)[::-1]) for column in columns])
                       for share in shares])  # fmt: skip
-    share = shares[int(np.where(np.array(table) < 0, 2 * np.array(table), table).mean(axis=0).argmax())]
+    share = shares[best_option(np.array(table).T)]
     return [
         (hub.name, hub.tasks[column], *gain(hub, column, None, share))
         for hub in hubs()
@@ -339,20 +333,16 @@ def try_other_hubs(new: int) -> list[tuple]:
 
 def try_weighted_history(new: int) -> list[tuple]:
     """Known tasks count by how far they agree with the mean of the others: saturated and failed ones count less."""
-    rows = []
-    for hub in hubs():
-        for column in np.flatnonzero(hub.sets == new):
-            scores, _, truth = held_out(hub, column)
-            weights = []
-            for task in range(scores.shape[1]):
-                others = np.delete(scores, task, axis=1)
-                both = np.isfinite(scores[:, task]) & np.isfinite(others).any(axis=1)
-                weights.append(max(np.corrcoef(scores[both, task], np.nanmean(others[both], axis=1))[0, 1], 0.05))
-            known = np.isfinite(scores)
-            found = (np.nan_to_num(scores) * weights).sum(axis=1) / (known * weights).sum(axis=1)
-            static = np.nanmean(scores, axis=1)
-            rows.append((hub.name, hub.tasks[column], weighted_tau(static, truth), weighted_tau(found, truth)))
-    return rows
+
+    def expect(scores: Floats, _: NDArray[np.intp]) -> Floats:
+        weights = []
+        for task in range(scores.shape[1]):
+            others = np.delete(scores, task, axis=1)
+            both = np.isfinite(scores[:, task]) & np.isfinite(others).any(axis=1)
+            weights.append(max(np.corrcoef(scores[both, task], np.nanmean(others[both], axis=1))[0, 1], 0.05))
+        return (np.nan_to_num(scores) * weights).sum(axis=1) / (np.isfinite(scores) * weights).sum(axis=1)
+
+    return judged(new, expect)
 
 
 @cache
@@ -367,10 +357,10 @@ def sources() -> dict[str, int]:
 
 def try_sources(new: int) -> list[tuple]:
     """Models trained on images like those of the task gain what such models gained on known tasks."""
-    fade = np.exp(-moments("fennec-mini") / (2 * 0.6**2))
+    near_to = fade(moments(SMALL), 0.6)
 
     def nearness(hub: Hub, one: int) -> Floats:
-        return np.array([fade[sources()[model], one] if model in sources() else 0.0 for model in hub.models])
+        return np.array([near_to[sources()[model], one] if model in sources() else 0.0 for model in hub.models])
 
     above = below = 0.0
     for hub in hubs():
@@ -426,16 +416,13 @@ def try_metrics(metrics: tuple[str, ...] | None, task: int) -> list[tuple]:
     return [("lab24", matrix.tasks[task], weighted_tau(static, truth), weighted_tau(found, truth))]
 
 
-SMALL, LARGE = "fennec-mini", "dav2-ViT-S-14"
-
-
 def bases(*, everything: bool) -> list[Floats]:
     """What a learned likeness is made of: looks at several lengths, or all that was tried above."""
     looks = [(moments(SMALL), length) for length in (0.2, 0.3, 0.45, 0.6, 0.9)]
     if everything:
         looks += [(moments(LARGE), length) for length in (0.3, 0.6, 0.9)]
         looks += [(n_classes(SMALL), 0.6), (separation(SMALL), 0.6), (separation(LARGE), 0.6)]
-    return [np.exp(-squared / (2 * length**2)) for squared, length in looks]
+    return [fade(squared, length) for squared, length in looks]
 
 
 IDEAS: dict[str, Callable[[], Callable[[int], list[tuple]]]] = {

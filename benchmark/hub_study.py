@@ -6,8 +6,8 @@ For every task that has images, writes `hub_study.csv` (hub, task, what, value):
 
 - `static`, `oracle`: tau_w. The oracle weighs the known tasks by their true correlation with the held-out one, and is
   judged on the very results that gave the weights; on a dozen models it fits their noise;
-- `oracle, other models`: the same with the weights of every model learned on other models (five folds, five deals):
-  what a perfect weighting of known tasks could reach on results that it has not seen;
+- `oracle, other models`: the same with the weights of every model learned on other models (five folds, five deals),
+  which are few in a small hub;
 - `within a point`: share of models at most one point below the best, among which the ranking is noise;
 - `spread`: standard deviation of the results, in points;
 - `agreement HUB`: tau_w with the results of the same models on the same images in another hub.
@@ -50,19 +50,15 @@ def oracle_of_others(split: Split) -> float:
 
 def agreements(matrix: TransferMatrix, column: int) -> Iterator[tuple[str, float]]:
     """Other hubs with results of the same models on the same images."""
+    task, own = matrix.tasks[column], pd.Series(matrix.performance[:, column], matrix.models)
     for name in load_hubs():
         other = load_matrix(name)
-        shared = [model for model in matrix.models if model in set(other.models)]
-        if name == matrix.name or len(shared) < MIN_SHARED:
+        if name == matrix.name or task not in other.tasks:
             continue
-        for far, task in enumerate(other.tasks):
-            if task != matrix.tasks[column]:
-                continue
-            own = matrix.performance[[matrix.models.index(model) for model in shared], column]
-            theirs = other.performance[[other.models.index(model) for model in shared], far]
-            both = np.isfinite(own) & np.isfinite(theirs)
-            if both.sum() >= MIN_SHARED:
-                yield f"agreement {name}", weighted_tau(theirs[both], own[both])
+        theirs = pd.Series(other.performance[:, other.tasks.index(task)], other.models)
+        both = pd.concat([own, theirs], axis=1, join="inner").dropna().to_numpy()
+        if len(both) >= MIN_SHARED:
+            yield f"agreement {name}", weighted_tau(both[:, 1], both[:, 0])
 
 
 def main() -> None:

@@ -11,13 +11,12 @@ Sets with fewer than two images a class have statistics only.
 from __future__ import annotations
 
 import argparse
-import runpy
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from embed_tasks import open_task
-from real_features import load_encoder
+from real_features import load_encoders
 
 from fennec.datasets import ImageDataset, ReadReport, iter_images, sample
 from fennec.encoders import Encoder
@@ -63,9 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     shared = parser.parse_args().shared
-    folder = shared / "checkpoints"
-    code = runpy.run_path(str(folder / "checkpoints.py"))
-    encoders = [load_encoder(code, folder, name) for name in NETWORKS]
+    encoders = load_encoders(shared, NETWORKS)
     table = pd.read_csv(RESULT) if RESULT.is_file() else pd.DataFrame(columns=COLUMNS)
     for path in sorted((shared / "task_images").glob("*.parquet")):
         if path.stem in set(table["image_set"]):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import runpy
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,13 @@ def load_encoder(checkpoints: dict[str, Any], folder: Path, name: str) -> Encode
     return Encoder(name, model, transform, preprocessing=facts, split=split)
 
 
+def load_encoders(shared: Path, names: Sequence[str] = ()) -> list[Encoder]:
+    """Networks at hand, all of them where none is named."""
+    folder = shared / "checkpoints"
+    code = runpy.run_path(str(folder / "checkpoints.py"))
+    return [load_encoder(code, folder, name) for name in names or code["entries"](str(folder))]
+
+
 def score_pack(pack: Path, encoders: list[Encoder]) -> list[tuple[Any, ...]]:
     """All metrics of all networks on one pack."""
     dataset = open_dataset(pack)
@@ -85,9 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     shared = parser.parse_args().shared
-    folder = shared / "checkpoints"
-    checkpoints = runpy.run_path(str(folder / "checkpoints.py"))
-    encoders = [load_encoder(checkpoints, folder, name) for name in checkpoints["entries"](str(folder))]
+    encoders = load_encoders(shared)
     target = RESULTS / "real_features.csv"
     columns = ["pack", "model", "metric", "score", "reason", "seconds"]
     done = pd.read_csv(target, keep_default_na=False) if target.exists() else pd.DataFrame(columns=columns)

@@ -113,9 +113,14 @@ def duels() -> str:
         line = [hub]
         for other in others:
             change = (wide.loc[hub, "fennec"] - wide.loc[hub, other]).dropna().round(9)
-            line.append(f"{(change > 0).sum()}/{(change == 0).sum()}/{(change < 0).sum()}" if len(change) else "-")
+            line.append(_won(change) if len(change) else "-")
         rows.append(line)
     return markdown(["hub", *(f"against {other}" for other in others)], rows)
+
+
+def _won(change: pd.Series) -> str:
+    """Tasks above, at and below zero."""
+    return f"{(change > 0).sum()}/{(change == 0).sum()}/{(change < 0).sum()}"
 
 
 def coverage() -> str:
@@ -153,7 +158,7 @@ def portfolio() -> str:
         rows.append([str(size), number(plain.groupby("hub").mean().mean(), 2),
                      number(together.groupby("hub").mean().mean(), 2),
                      f"{change.groupby('hub').mean().mean():+.2f} [{low:+.2f}, {high:+.2f}]",
-                     f"{(change < 0).sum()}/{(change == 0).sum()}/{(change > 0).sum()}"])  # fmt: skip
+                     _won(-change)])  # fmt: skip
     return markdown(["K", "K best", "portfolio of K", "difference [95 %]", "tasks lower/same/higher"], rows)
 
 

@@ -110,8 +110,16 @@ def choose(
         without: image set that must not be seen, None for the final choice.
     """
     table = gains(matrices, embeddings, without=without)
-    point = GRID[int(np.argmax(np.where(table < 0, 2 * table, table).mean(axis=1)))]
-    return {**point, "effects": _effects(matrices, without)}
+    return {**GRID[best_option(table)], "effects": _effects(matrices, without)}
+
+
+def best_option(gains: Floats) -> int:
+    """The one rule for all hubs: highest mean gain over static history, a hub that loses counting twice.
+
+    Args:
+        gains: shape (n_options, n_hubs).
+    """
+    return int(np.where(gains < 0, 2 * gains, gains).mean(axis=1).argmax())
 
 
 def _effects(matrices: Sequence[TransferMatrix], without: str | None) -> Effects:
