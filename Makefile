@@ -16,13 +16,14 @@ lint: $(BIN)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/codespell fennec benchmark docs tests README.md CONTRIBUTING.md CHANGELOG.md
 
 test: lint
 	$(BIN)/pytest -n 2 --dist loadscope --cov=fennec --cov-report=term:skip-covered
 
 docs: $(BIN)/.ready  ## API reference from the docstrings, in build/docs
-	$(BIN)/python -W ignore -m pdoc --docformat google -o build/docs fennec $(subst /,.,$(basename $(filter-out %/__init__.py,$(wildcard fennec/*.py)))) fennec.metrics
+	$(BIN)/python -W ignore -m pdoc --docformat google -o build/docs $(subst /,.,$(patsubst %/__init__,%,$(basename $(wildcard fennec/*.py fennec/*/*.py))))
 
 bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; about seven hours
 	$(BIN)/python benchmark/leave_one_task_out.py

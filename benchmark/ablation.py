@@ -22,11 +22,11 @@ import numpy as np
 import pandas as pd
 from leave_one_task_out import read_choices
 
-from fennec.baselines import Split, static_history
-from fennec.embeddings import load_known_embeddings
-from fennec.evaluate import EVALUATED_HUBS, choose, default_fennec, fitted, splits
-from fennec.hubs import load_matrix
+from fennec.evaluation.baselines import Split, static_history
+from fennec.evaluation.leave_one_task_out import EVALUATED_HUBS, choose, default_fennec, fitted, splits
+from fennec.evidence.hubs import load_matrix
 from fennec.measures import weighted_tau
+from fennec.tasks.embedding_files import load_known_embeddings
 
 RESULTS = Path(__file__).parent / "results"
 Variant = Callable[[Split], np.ndarray]

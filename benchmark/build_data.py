@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fennec.architectures import family_of
-from fennec.graph import load_known_graphs
+from fennec.architectures.build import family_of
+from fennec.architectures.graph import load_known_graphs
 
 MEASURED = Path(__file__).parent / "results"
 

@@ -19,9 +19,9 @@ from typing import Any
 import pandas as pd
 import torch
 
-from fennec.architectures import build_architecture, list_architectures
+from fennec.architectures.build import build_architecture, list_architectures
+from fennec.architectures.graph import ArchitectureGraph, graph_of, load_graphs, save_graphs
 from fennec.errors import FennecError
-from fennec.graph import ArchitectureGraph, graph_of, load_graphs, save_graphs
 from fennec.progress import progress_bar
 
 ROOT = Path(__file__).parents[1]

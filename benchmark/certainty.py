@@ -20,12 +20,12 @@ import numpy as np
 import pandas as pd
 from leave_one_task_out import read_choices
 
-from fennec.embeddings import load_known_embeddings
-from fennec.evaluate import EVALUATED_HUBS, fitted, splits
-from fennec.hubs import load_matrix
+from fennec.evaluation.leave_one_task_out import EVALUATED_HUBS, fitted, splits
+from fennec.evidence.hubs import load_matrix
 from fennec.measures import regret_at_k, weighted_tau
-from fennec.portfolio import best_together, in_top
-from fennec.shortlist import N_PORTFOLIO_DRAWS
+from fennec.space.portfolio import best_together, in_top
+from fennec.space.shortlist import N_PORTFOLIO_DRAWS
+from fennec.tasks.embedding_files import load_known_embeddings
 
 RESULTS = Path(__file__).parent / "results"
 BOUNDS = np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0])

@@ -4,7 +4,7 @@
 
 Needs the encoders of `train_archi2vec.py`. Writes `cold_start.csv` (hub, family, method, seed, measure, value),
 `archi2vec.csv` (target, seed, measure, value) and `effects.csv`, the effects learned from all hubs that
-`fennec.model_prior.DEFAULT_EFFECTS` holds.
+`fennec.space.model_prior.DEFAULT_EFFECTS` holds.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from scipy.stats import spearmanr
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import r2_score
 
-from fennec.architecture_vectors import ArchitectureVectors, load_known_vectors
-from fennec.architectures import family_of
-from fennec.catalog import load_catalog
-from fennec.cold_start import MAX_MODELS, cold_start, family_folds, united_families
-from fennec.graph import load_known_graphs
-from fennec.history import gaussian_scores, static_history
-from fennec.hubs import imagenet_accuracy, load_hubs, load_matrix
-from fennec.model_facts import facts_of
-from fennec.model_prior import learn_effects
-from fennec.quality import architecture_quality
+from fennec.architectures.build import family_of
+from fennec.architectures.graph import load_known_graphs
+from fennec.architectures.vectors import ArchitectureVectors, load_known_vectors
+from fennec.checkpoints.catalog import load_catalog
+from fennec.checkpoints.facts import facts_of
+from fennec.evaluation.architecture_quality import architecture_quality
+from fennec.evaluation.cold_start import MAX_MODELS, cold_start, family_folds, united_families
+from fennec.evidence.hubs import imagenet_accuracy, load_hubs, load_matrix
+from fennec.space.history import gaussian_scores, static_history
+from fennec.space.model_prior import learn_effects
 
 RESULTS = Path(__file__).parent / "results"
 CACHE = Path(__file__).parent / "cache" / "archi2vec"

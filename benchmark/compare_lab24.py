@@ -21,20 +21,20 @@ import numpy as np
 import pandas as pd
 from measure_lab24 import FINETUNE, FOLDER, tasks
 
-from fennec.cells import iter_records
-from fennec.compare import compare, summarise_comparison
-from fennec.compare_plots import plot_comparison
-from fennec.embeddings import load_known_embeddings, save_embeddings
-from fennec.evaluate import EVALUATED_HUBS, choose
-from fennec.graph import graph_of, load_known_graphs
-from fennec.history import gaussian_scores
-from fennec.hubs import load_matrix
-from fennec.matrix import TransferMatrix
-from fennec.measured import embed_tasks
+from fennec.architectures.graph import graph_of, load_known_graphs
+from fennec.bench.cells import iter_records
+from fennec.bench.measured import embed_tasks
+from fennec.bench.metric_scores import score_results
+from fennec.evaluation.compare import compare, summarise_comparison
+from fennec.evaluation.leave_one_task_out import EVALUATED_HUBS, choose
+from fennec.evidence.hubs import load_matrix
+from fennec.evidence.matrix import TransferMatrix
 from fennec.measures import spearman, weighted_tau
-from fennec.metric_scores import score_results
-from fennec.proxy import Proxy
-from fennec.recommender import Recommender
+from fennec.reports.compare_plots import plot_comparison
+from fennec.space.history import gaussian_scores
+from fennec.space.recommender import Recommender
+from fennec.tasks.embedding_files import load_known_embeddings, save_embeddings
+from fennec.tasks.proxy import Proxy
 
 RESULTS = Path(__file__).parent / "results"
 FAMILIES = {"test_resnet": "resnet", "test_convnext": "convnext", "test_vit": "vit", "squeezenet1_0": "squeezenet",

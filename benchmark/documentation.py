@@ -91,7 +91,7 @@ def main() -> None:
         ("examples in docstrings", doctests(), ""),
         ("links followed", links(), ""),
         ("wheel", wheel_megabytes(), "MB"),
-        ("fennec --help", seconds("-m", "fennec.cli", "--help") - empty, "s"),
+        ("fennec --help", seconds("-m", "fennec.cli.main", "--help") - empty, "s"),
         *((f"import {name}", seconds("-c", f"import {name}") - empty, "s") for name in ("fennec", "timm", "open_clip")),
         *((f"notebook {path.stem}", notebook_seconds(path), "s") for path in sorted(ROOT.glob("notebooks/*.ipynb"))),
     ]

@@ -14,10 +14,10 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from fennec.datasets import ImageDataset, encode_labels
-from fennec.embeddings import save_embeddings
-from fennec.proxy import Proxy
-from fennec.task import TaskEmbedding, embed_dataset
+from fennec.images.datasets import ImageDataset, encode_labels
+from fennec.tasks.embedding import TaskEmbedding, embed_dataset
+from fennec.tasks.embedding_files import save_embeddings
+from fennec.tasks.proxy import Proxy
 
 
 def open_task(path: Path) -> ImageDataset:

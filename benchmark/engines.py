@@ -17,9 +17,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import pandas as pd
 from measure_lab24 import FINETUNE, tasks
 
-from fennec.bench import make_jobs, run_bench
-from fennec.cells import iter_records
-from fennec.engines import ENGINES
+from fennec.bench.cells import iter_records
+from fennec.bench.engines import ENGINES
+from fennec.bench.run import make_jobs, run_bench
 
 MODELS = ["lab24:test_vit.none", "lab24:test_vit.tiny", "lab24:test_resnet.tiny", "lab24:test_efficientnet.tiny"]
 TASKS = ("flowers5", "kmnist")

@@ -24,11 +24,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from train_proxy import HELD_OUT_PACKS, KNOWN_TASK_PACKS
 
-from fennec.datasets import ImageDataset, ReadReport, iter_images, open_dataset, sample
-from fennec.embeddings import load_known_embeddings
-from fennec.kernel import TaskKernel
-from fennec.proxy import Proxy
-from fennec.task import TaskEmbedding
+from fennec.images.datasets import ImageDataset, ReadReport, iter_images, sample
+from fennec.images.open import open_dataset
+from fennec.space.kernel import TaskKernel
+from fennec.tasks.embedding import TaskEmbedding
+from fennec.tasks.embedding_files import load_known_embeddings
+from fennec.tasks.proxy import Proxy
 
 RESULTS = Path(__file__).parent / "results"
 TEACHER = "dav2-ViT-S-14"

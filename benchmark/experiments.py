@@ -28,16 +28,16 @@ from scipy.optimize import nnls
 from scipy.stats import trim_mean
 from sklearn.linear_model import Ridge
 
-from fennec.catalog import load_catalog
-from fennec.embeddings import load_known_embeddings
-from fennec.evaluate import EVALUATED_HUBS, best_option
-from fennec.factorize import row_patterns
-from fennec.history import gaussian_scores
-from fennec.hubs import imagenet_accuracy, load_matrix
-from fennec.measured import load_measured_hub
+from fennec.bench.measured import load_measured_hub
+from fennec.bench.metric_scores import FORWARD
+from fennec.checkpoints.catalog import load_catalog
+from fennec.checkpoints.facts import facts_of
+from fennec.evaluation.leave_one_task_out import EVALUATED_HUBS, best_option
+from fennec.evidence.hubs import imagenet_accuracy, load_matrix
 from fennec.measures import weighted_tau
-from fennec.metric_scores import FORWARD
-from fennec.model_facts import facts_of
+from fennec.space.factorize import row_patterns
+from fennec.space.history import gaussian_scores
+from fennec.tasks.embedding_files import load_known_embeddings
 
 Floats = NDArray[np.float64]
 RESULT = Path(__file__).parent / "results" / "experiments.csv"

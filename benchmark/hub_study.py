@@ -22,12 +22,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fennec.baselines import Split, similarity_weighted_history, static_history
-from fennec.embeddings import load_known_embeddings
-from fennec.evaluate import EVALUATED_HUBS, splits
-from fennec.hubs import load_hubs, load_matrix
-from fennec.matrix import TransferMatrix
+from fennec.evaluation.baselines import Split, similarity_weighted_history, static_history
+from fennec.evaluation.leave_one_task_out import EVALUATED_HUBS, splits
+from fennec.evidence.hubs import load_hubs, load_matrix
+from fennec.evidence.matrix import TransferMatrix
 from fennec.measures import weighted_tau
+from fennec.tasks.embedding_files import load_known_embeddings
 
 RESULTS = Path(__file__).parent / "results"
 N_FOLDS, N_DEALS = 5, 5

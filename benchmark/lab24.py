@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision import models, transforms
 
-from fennec.encoders import Encoder
+from fennec.checkpoints.encoders import Encoder
 
 LAB_SIDE = 64
 WEIGHTS = Path(__file__).parent / "cache" / "lab24" / "weights"

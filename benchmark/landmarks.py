@@ -18,9 +18,9 @@ import pandas as pd
 from embed_tasks import open_task
 from real_features import load_encoders
 
-from fennec.datasets import ImageDataset, ReadReport, iter_images, sample
-from fennec.encoders import Encoder
-from fennec.features import extract_features
+from fennec.checkpoints.encoders import Encoder
+from fennec.forward.features import extract_features
+from fennec.images.datasets import ImageDataset, ReadReport, iter_images, sample
 from fennec.metrics import knn
 
 RESULT = Path(__file__).parent / "results" / "landmarks.csv"

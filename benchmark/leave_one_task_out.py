@@ -18,10 +18,10 @@ from typing import Any
 
 import pandas as pd
 
-from fennec.embeddings import load_known_embeddings
-from fennec.evaluate import EVALUATED_HUBS, GRID, METHODS, choose, gains, leave_one_task_out
-from fennec.hubs import load_matrix
-from fennec.model_prior import Effects
+from fennec.evaluation.leave_one_task_out import EVALUATED_HUBS, GRID, METHODS, choose, gains, leave_one_task_out
+from fennec.evidence.hubs import load_matrix
+from fennec.space.model_prior import Effects
+from fennec.tasks.embedding_files import load_known_embeddings
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import lab24
 
-from fennec.bench import Job, find_devices, make_jobs, run_bench
-from fennec.protocols import Protocol
+from fennec.bench.protocols import Protocol
+from fennec.bench.run import Job, find_devices, make_jobs, run_bench
 
 FOLDER = Path(__file__).parent / "cache" / "lab24" / "results"
 # Smaller than the defaults of `fennec bench`, so that two cores are enough.

@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from leave_one_task_out import read_choices
 
-from fennec.embeddings import load_known_embeddings
-from fennec.evaluate import fitted, splits
-from fennec.hubs import load_matrix
+from fennec.evaluation.leave_one_task_out import fitted, splits
+from fennec.evidence.hubs import load_matrix
 from fennec.measures import MEASURES
+from fennec.tasks.embedding_files import load_known_embeddings
 
 RESULTS = Path(__file__).parent / "results"
 KNOWN = (0, 1, 3, 5, 10)

@@ -14,8 +14,8 @@ import matplotlib as mpl
 import numpy as np
 from sklearn.manifold import TSNE
 
-from fennec.architecture_vectors import load_known_vectors
-from fennec.architectures import family_of
+from fennec.architectures.build import family_of
+from fennec.architectures.vectors import load_known_vectors
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

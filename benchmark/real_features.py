@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 from torchvision import transforms
 
-from fennec.datasets import open_dataset
-from fennec.encoders import Encoder
-from fennec.features import extract_features
+from fennec.checkpoints.encoders import Encoder
+from fennec.forward.features import extract_features
+from fennec.images.open import open_dataset
 from fennec.metrics import METRICS, find_metric
 
 RESULTS = Path(__file__).parent / "results"

@@ -18,10 +18,10 @@ import pandas as pd
 import timm
 import torch
 
-from fennec.catalog import load_catalog
-from fennec.evaluate import EVALUATED_HUBS
-from fennec.graph import graph_of
-from fennec.hubs import load_matrix
+from fennec.architectures.graph import graph_of
+from fennec.checkpoints.catalog import load_catalog
+from fennec.evaluation.leave_one_task_out import EVALUATED_HUBS
+from fennec.evidence.hubs import load_matrix
 
 RESULTS = Path(__file__).parent / "results"
 ARCHITECTURES = ("resnet18", "resnet50", "densenet121", "mobilenetv3_large_100", "efficientnet_b0", "regnety_032",

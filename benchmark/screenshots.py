@@ -36,7 +36,7 @@ def shoot(page: Page, name: str, height: int) -> None:
 
 def serve() -> subprocess.Popen:
     """The local page."""
-    process = subprocess.Popen([sys.executable, "-m", "fennec.cli", "ui", "--port", str(PORT), "--no-browser"])
+    process = subprocess.Popen([sys.executable, "-m", "fennec.cli.main", "ui", "--port", str(PORT), "--no-browser"])
     for _ in range(120):
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{PORT}", timeout=2).close()
@@ -54,7 +54,7 @@ def main() -> None:
     dataset = parser.parse_args().dataset
     TARGET.mkdir(parents=True, exist_ok=True)
     report = Path(tempfile.mkdtemp()) / "report.html"
-    subprocess.run([sys.executable, "-m", "fennec.cli", "recommend", dataset, "--html", str(report)], check=True)
+    subprocess.run([sys.executable, "-m", "fennec.cli.main", "recommend", dataset, "--html", str(report)], check=True)
     served = serve()
     try:
         with sync_playwright() as playwright:

@@ -52,8 +52,8 @@ def make_pictures(folder: Path) -> None:
 
 def fit_hub() -> list[tuple[str, int, float]]:
     """Offline: fit the recommender of every hub."""
-    from fennec.hubs import load_hubs, load_matrix
-    from fennec.recommender import Recommender
+    from fennec.evidence.hubs import load_hubs, load_matrix
+    from fennec.space.recommender import Recommender
 
     rows = []
     for name in load_hubs():
@@ -65,8 +65,8 @@ def fit_hub() -> list[tuple[str, int, float]]:
 
 def embed_images() -> list[tuple[str, int, float]]:
     """Online: decode and embed a folder of pictures with the bundled proxy."""
-    from fennec.proxy import Proxy
-    from fennec.task import embed_task
+    from fennec.tasks.embedding import embed_task
+    from fennec.tasks.proxy import Proxy
 
     proxy = Proxy.load()
     seconds = median_seconds(lambda: embed_task(os.environ["PICTURES"], proxy=proxy), repeats=3)
@@ -75,7 +75,7 @@ def embed_images() -> list[tuple[str, int, float]]:
 
 def rank_models() -> list[tuple[str, int, float]]:
     """Online: from a task vector to the ten best models."""
-    from fennec.index import ModelIndex
+    from fennec.space.index import ModelIndex
 
     rows = []
     generator = np.random.default_rng(0)
@@ -88,7 +88,7 @@ def rank_models() -> list[tuple[str, int, float]]:
 
 def rank_with_index() -> list[tuple[str, int, float]]:
     """The same through faiss, with the time to build it; the share of the exact top ten goes to `index.csv`."""
-    from fennec.index import CELLS_SHARE, ModelIndex
+    from fennec.space.index import CELLS_SHARE, ModelIndex
 
     rows, recalls = [], []
     for size in (10_000, 100_000, 200_000, 1_000_000):
@@ -107,10 +107,10 @@ def rank_with_index() -> list[tuple[str, int, float]]:
 
 def recommend_in_process() -> list[tuple[str, int, float]]:
     """Online: everything after the embedding, facts and intervals included: warm models, then the whole catalog."""
-    from fennec.catalog import load_catalog
-    from fennec.embeddings import load_known_embeddings
-    from fennec.hubs import load_matrix
-    from fennec.recommender import Recommender
+    from fennec.checkpoints.catalog import load_catalog
+    from fennec.evidence.hubs import load_matrix
+    from fennec.space.recommender import Recommender
+    from fennec.tasks.embedding_files import load_known_embeddings
 
     task = load_known_embeddings()["dtd"]
     rows = []
@@ -128,7 +128,7 @@ def whole_command() -> list[tuple[str, int, float]]:
         ("fennec recommend", N_IMAGES, ["recommend", os.environ["PICTURES"]]),
         ("fennec --help", 0, ["--help"]),
     ):
-        command = [sys.executable, "-m", "fennec.cli", *arguments]
+        command = [sys.executable, "-m", "fennec.cli.main", *arguments]
         run = lambda command=command: subprocess.run(command, check=True, capture_output=True)  # noqa: E731
         rows.append((what, size, median_seconds(run, repeats=3)))
     importing = [sys.executable, "-c", "import fennec"]
@@ -138,8 +138,8 @@ def whole_command() -> list[tuple[str, int, float]]:
 
 def graph_architectures() -> list[tuple[str, int, float]]:
     """Build and trace networks without weights: one timm model, and a hundred of all kinds one after another."""
-    from fennec.architectures import build_architecture
-    from fennec.graph import graph_of, load_known_graphs
+    from fennec.architectures.build import build_architecture
+    from fennec.architectures.graph import graph_of, load_known_graphs
 
     def graph(name: str) -> None:
         module, size = build_architecture(name)
@@ -155,8 +155,8 @@ def graph_architectures() -> list[tuple[str, int, float]]:
 
 def encode_architectures() -> list[tuple[str, int, float]]:
     """From graphs to vectors."""
-    from fennec.archi2vec import Archi2Vec
-    from fennec.graph import load_known_graphs
+    from fennec.architectures.archi2vec import Archi2Vec
+    from fennec.architectures.graph import load_known_graphs
     from fennec.settings import data_dir
 
     graphs = list(load_known_graphs().values())

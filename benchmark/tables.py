@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fennec.compare import summarise_comparison
-from fennec.evaluate import EVALUATED_HUBS, METHODS, summarise
-from fennec.hubs import load_hubs, load_matrix
+from fennec.evaluation.compare import summarise_comparison
+from fennec.evaluation.leave_one_task_out import EVALUATED_HUBS, METHODS, summarise
+from fennec.evidence.hubs import load_hubs, load_matrix
 from fennec.measures import bootstrap_interval
-from fennec.shortlist import ABSTAIN
+from fennec.space.shortlist import ABSTAIN
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"

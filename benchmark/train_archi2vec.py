@@ -16,14 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from fennec.archi2vec import Archi2Vec
-from fennec.architecture_vectors import ArchitectureVectors
-from fennec.architectures import family_of
-from fennec.catalog import load_catalog
-from fennec.cold_start import family_folds, united_families
-from fennec.graph import load_known_graphs
-from fennec.hubs import load_matrix
-from fennec.quality import architecture_quality
+from fennec.architectures.archi2vec import Archi2Vec
+from fennec.architectures.build import family_of
+from fennec.architectures.graph import load_known_graphs
+from fennec.architectures.vectors import ArchitectureVectors
+from fennec.checkpoints.catalog import load_catalog
+from fennec.evaluation.architecture_quality import architecture_quality
+from fennec.evaluation.cold_start import family_folds, united_families
+from fennec.evidence.hubs import load_matrix
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "data"

@@ -30,7 +30,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fennec.proxy import load_bundled
+from fennec.tasks.proxy import load_bundled
 
 KNOWN_TASK_PACKS = ("caltech101", "cifar10", "dtd10", "gtsrb")
 HELD_OUT_PACKS = ("blood_cells", "flowers5", "kmnist", "neu_steel", "scene15", "trashnet")
@@ -190,7 +190,7 @@ def train(cache: Path, state: Path, *, epochs: int, batch_size: int, label_weigh
 
 
 def export(state: Path, folder: Path, record: dict) -> None:
-    """Half-precision weights and the configuration that `fennec.proxy` reads."""
+    """Half-precision weights and the configuration that `fennec.tasks.proxy` reads."""
     saved = torch.load(state, weights_only=True)["modules"]
     weights = {
         name.removeprefix("student."): tensor.half() if tensor.is_floating_point() else tensor

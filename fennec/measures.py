@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from .errors import InputError
+from fennec.errors import InputError
 
 Floats = NDArray[np.float64]
 

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .catalog import load_catalog
-from .datasets import ImageDataset, open_dataset
-from .embeddings import load_known_embeddings
-from .hubs import load_matrix
-from .proxy import Proxy
-from .recommender import Recommender
-from .task import TaskEmbedding, embed_dataset
+from fennec.checkpoints.catalog import load_catalog
+from fennec.evidence.hubs import load_matrix
+from fennec.images.datasets import ImageDataset
+from fennec.images.open import open_dataset
+from fennec.space.recommender import Recommender
+from fennec.tasks.embedding import TaskEmbedding, embed_dataset
+from fennec.tasks.embedding_files import load_known_embeddings
+from fennec.tasks.proxy import Proxy
 
 
 @dataclass(frozen=True)

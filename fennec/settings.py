@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .errors import ArtifactError
+from fennec.errors import ArtifactError
 
 
 def data_dir() -> Path:

@@ -15,9 +15,9 @@ import pytest
 import torch
 from PIL import Image
 
-from fennec.matrix import TransferMatrix
-from fennec.proxy import Proxy
-from fennec.task import TaskEmbedding
+from fennec.evidence.matrix import TransferMatrix
+from fennec.tasks.embedding import TaskEmbedding
+from fennec.tasks.proxy import Proxy
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

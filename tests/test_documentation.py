@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from pkgutil import walk_packages
 
 import numpy as np
 import pytest
@@ -17,9 +18,10 @@ from PIL import Image
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from fennec.cli import app
+import fennec
+from fennec.cli.main import app
 from fennec.errors import FennecError
-from fennec.hubs import load_matrix
+from fennec.evidence.hubs import load_matrix
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -114,7 +116,7 @@ def test_links__lead_to_files_and_headings(page: Path) -> None:
 
 @pytest.mark.slow
 def test_reference__made_from_the_docstrings_of_every_module(tmp_path: Path) -> None:
-    modules = {f"fennec.{path.stem}" for path in (ROOT / "fennec").glob("*.py")} - {"fennec.__init__"}
+    modules = {module.name for module in walk_packages(fennec.__path__, "fennec.") if not module.ispkg}
     command = [sys.executable, "-W", "ignore", "-m", "pdoc", "--docformat", "google", "-o", str(tmp_path), *modules]
     subprocess.run(command, check=True, capture_output=True)
     for module in modules:

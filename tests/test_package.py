@@ -18,7 +18,7 @@ from nbclient import NotebookClient
 import fennec
 
 ROOT = Path(__file__).parents[1]
-MODULES = sorted(f"fennec.{module.name}" for module in pkgutil.iter_modules(fennec.__path__))
+MODULES = sorted(module.name for module in pkgutil.walk_packages(fennec.__path__, "fennec."))
 
 
 def test_exports__sorted_complete_and_importable() -> None:
@@ -41,8 +41,8 @@ def test_modules__short_documented_and_not_printing(name: str) -> None:
     module = importlib.import_module(name)
     source = Path(str(module.__file__)).read_text(encoding="utf-8")
     assert module.__doc__
-    assert len(source.splitlines()) < 450
-    if name != "fennec.cli":
+    assert len(source.splitlines()) <= 400
+    if name != "fennec.cli.main":
         assert not re.search(r"(?<![\w.])print\(", source)
 
 

@@ -1,0 +1,156 @@
+"""A folder of results that a team measured itself: one JSON file for each cell (model, task, protocol, seed).
+
+In: records of `fennec.bench`. Out: files, written whole or not at all, and the table that a space is built from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from fennec.errors import FennecError, InputError
+from fennec.evidence.matrix import TransferMatrix
+from fennec.files import write_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT_VERSION = 1
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a record is about.
+
+    Attributes:
+        model: id.
+        task: name.
+        protocol: name of the protocol.
+        seed: of the run.
+    """
+
+    model: str
+    task: str
+    protocol: str
+    seed: int = 0
+
+    @property
+    def path(self) -> Path:
+        """Place of the record below the folder.
+
+        Example:
+            >>> Cell("timm:resnet18.a1_in1k", "pets", "finetune-1000-3668a1").path.as_posix()
+            'finetune-1000-3668a1/pets/timm%3Aresnet18.a1_in1k.0.json'
+        """
+        model, task = (quote(text, safe="-_.") for text in (self.model, self.task))
+        return Path(self.protocol) / task / f"{model}.{self.seed}.json"
+
+
+def write_record(folder: Path, cell: Cell, record: Record) -> None:
+    """Write a record under its name; readers see the whole of it or nothing.
+
+    Raises:
+        FennecError: the disk is full or the folder cannot be written to.
+    """
+    path = folder / cell.path
+    try:
+        write_whole(path, json.dumps({"format": FORMAT_VERSION, **record}, indent=1) + "\n")
+    except OSError as error:
+        raise FennecError(
+            f"cannot write '{path}' ({error.strerror}); cells already written are kept, make room and run it again"
+        ) from error
+
+
+def read_record(path: Path) -> Record | None:
+    """A record, None where there is none or it is damaged (it is then measured again).
+
+    Raises:
+        InputError: it was written by a newer version.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
+        return None
+    if not isinstance(record, dict) or not {"format", "model", "task", "status"} <= set(record):
+        return None
+    if record["format"] > FORMAT_VERSION:
+        raise InputError(f"'{path}' has format {record['format']}, this version reads up to {FORMAT_VERSION}; update")
+    return record
+
+
+def iter_records(folder: str | Path) -> Iterator[Record]:
+    """All readable records of a folder, in the order of their names.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    if not Path(folder).is_dir():
+        raise InputError(f"no folder of results at '{folder}'; 'fennec bench' makes one")
+    for path in sorted(Path(folder).rglob("*.json")):
+        if (record := read_record(path)) is not None:
+            yield record
+
+
+def measured_models(folder: str | Path, *, protocol: str | None = None) -> dict[str, Record]:
+    """Models with a result, and the protocol of their first one.
+
+    Args:
+        folder: of `fennec bench`.
+        protocol: only results of this name or kind of protocol.
+
+    Raises:
+        InputError: there is no such folder, or no result in it.
+    """
+    models: dict[str, Record] = {}
+    for record in iter_records(folder):
+        if record["status"] == "done" and protocol in (None, record["protocol_name"], record["protocol"]["kind"]):
+            models.setdefault(record["model"], record["protocol"])
+    if not models:
+        raise InputError(f"'{folder}' holds no results; 'fennec bench' writes them")
+    return models
+
+
+def results_frame(folder: str | Path) -> pd.DataFrame:
+    """Every cell that was measured: model, task, protocol (its name), kind, seed, metric, value, seconds, peak_mb.
+
+    Raises:
+        InputError: there is no such folder, or no result in it.
+    """
+    import pandas as pd
+
+    rows = [
+        (record["model"], record["task"], record["protocol_name"], record["protocol"]["kind"], record["seed"],
+         record["metric"], record["value"], record["seconds"], record["peak_mb"])
+        for record in iter_records(folder)
+        if record["status"] == "done"
+    ]  # fmt: skip
+    if not rows:
+        raise InputError(f"'{folder}' holds no results; 'fennec bench' writes them")
+    columns = ["model", "task", "protocol", "kind", "seed", "metric", "value", "seconds", "peak_mb"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def measured_matrix(folder: str | Path, *, protocol: str | None = None) -> TransferMatrix:
+    """Results of one protocol as a transfer matrix, the mean over seeds.
+
+    Args:
+        folder: of `fennec bench`.
+        protocol: `finetune`, `linear_probe` or the name of a protocol; the only one there is when None.
+
+    Raises:
+        InputError: nothing there, no such protocol, or several where one must be chosen.
+    """
+    frame = results_frame(folder)
+    if protocol is not None:
+        frame = frame[(frame["protocol"] == protocol) | (frame["kind"] == protocol)]
+    names = sorted(frame["protocol"].unique())
+    if len(names) != 1:
+        known = ", ".join(names or sorted(results_frame(folder)["protocol"].unique()))
+        raise InputError(f"'{folder}' holds results of {known}; choose one with --protocol")
+    mean = frame.groupby(["model", "task", "metric"])["value"].mean().reset_index()
+    return TransferMatrix.from_frame(mean, protocol=str(frame["kind"].iloc[0]), name=Path(folder).name)

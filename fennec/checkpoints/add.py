@@ -1,0 +1,101 @@
+"""Add a model of the user's to the catalog: its record, and the vector of a new architecture.
+
+In: a timm name, a Hugging Face timm id, or the path of a function that makes a network. Out: a line in
+`FENNEC_HOME/added_models.json`, from where `load_catalog` and `load_known_vectors` take it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from fennec.architectures.added import read_added
+from fennec.architectures.build import build_architecture, family_of
+from fennec.architectures.vectors import load_known_vectors
+from fennec.errors import InputError
+from fennec.files import write_whole
+from fennec.settings import data_dir, home_dir
+
+from .catalog import load_catalog
+from .encoders import Encoder
+from .own import make_own
+
+if TYPE_CHECKING:
+    import torch
+
+LIBRARIES = ("timm", "torchvision", "open_clip")
+
+
+def add_model(
+    name: str,
+    *,
+    pretraining_data: str = "",
+    pretraining_method: str = "",
+    license: str = "",
+    input_size: int | None = None,
+) -> str:
+    """Add a model to the catalog; one of the same id is replaced.
+
+    Args:
+        name: `timm:ARCHITECTURE.TAG`, `hf-hub:timm/ARCHITECTURE.TAG`, or `module:NAME` with a function or class that
+            makes a network when called without arguments.
+        pretraining_data: as in the catalog, several joined by `+`, for example `imagenet-22k+imagenet-1k`.
+        pretraining_method: for example `supervised` or `ssl:mae`.
+        license: lower-case licence id.
+        input_size: side of the input in pixels, where it is not the network's own.
+
+    Returns:
+        Id of the model in the catalog.
+
+    Raises:
+        InputError: the name cannot be read or the network cannot be traced.
+        UnknownModelError: timm has no such architecture.
+    """
+    from fennec.architectures.archi2vec import Archi2Vec
+    from fennec.architectures.graph import graph_of, load_known_graphs
+
+    plain = name.removeprefix("hf-hub:").removeprefix("hf:")
+    model = f"timm:{plain.removeprefix('timm/')}" if plain.startswith("timm/") else name
+    library, _, rest = model.partition(":")
+    if library in LIBRARIES:
+        module, size = build_architecture(model)
+        architecture, _, tag = rest.partition(".")
+    else:
+        module, size = _own_network(name), (3, 224, 224)
+        library, architecture, tag = "other", rest, ""
+    own = f"{library}:{architecture}" if library in LIBRARIES else model
+    side = input_size or size[-1]
+    graph = graph_of(module, input_size=(size[0], side, side), name=own)
+    twins = [label for label, other in load_known_graphs().items() if other.hash == graph.hash]
+    entry: dict[str, Any] = {
+        "library": library,
+        "architecture": architecture,
+        "tag": tag,
+        "family": family_of(own),
+        "params": graph.params,
+        "gmacs": round(graph.gmacs, 4),
+        "input_size": side,
+        "pretraining_data": pretraining_data,
+        "pretraining_method": pretraining_method,
+        "license": license.lower(),
+        "backbone": own if own in twins or not twins else twins[0],
+    }
+    if not twins:
+        encoder = Archi2Vec.load(data_dir() / "archi2vec.safetensors")
+        vectors = encoder.encode([graph])
+        entry |= {"vector": vectors[0].tolist(), "quality": float(encoder.quality(vectors)[0])}
+    path = home_dir() / "added_models.json"
+    write_whole(path, json.dumps({**read_added(), model: entry}, indent=1) + "\n")
+    load_catalog.cache_clear()
+    load_known_vectors.cache_clear()
+    return model
+
+
+def _own_network(name: str) -> torch.nn.Module:
+    import torch
+
+    made = make_own(name)
+    network = made.model if isinstance(made, Encoder) else made
+    if not isinstance(network, torch.nn.Module):
+        raise InputError(f"'{name}' makes a {type(made).__name__}; expected a torch.nn.Module or fennec.Encoder")
+    return network

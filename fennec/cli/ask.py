@@ -1,0 +1,182 @@
+"""The commands that answer: `recommend`, `explain`, and `score` by forward passes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fennec.errors import InputError
+from fennec.reports.console import print_json, print_ranking, typed, write_page
+
+from .options import (
+    CsvOption,
+    DatasetArgument,
+    DeviceOption,
+    HtmlOption,
+    HubOption,
+    ImagesOption,
+    JsonOption,
+    KnownOption,
+    MetricOption,
+    PortfolioOption,
+    ProtocolOption,
+    ProxyOption,
+    QuietOption,
+    RerankOption,
+    SeedOption,
+    SilentOption,
+    SpaceOption,
+    SplitOption,
+    WarmOption,
+    WeightsOption,
+    WhereOption,
+    known_results,
+    metric_names,
+    names,
+    pairs,
+)
+
+if TYPE_CHECKING:
+    from fennec.online import Prepared
+    from fennec.space.ranking import Ranking
+
+
+def recommend(
+    dataset: DatasetArgument,
+    n: Annotated[int, typer.Option("-n", help="Models to list.", min=1)] = 10,
+    hub: HubOption = "default",
+    protocol: ProtocolOption = None,
+    proxy: ProxyOption = "fennec-mini",
+    where: WhereOption = None,
+    known: KnownOption = None,
+    rerank: RerankOption = 0,
+    metric: MetricOption = "auto",
+    weights: WeightsOption = None,
+    device: DeviceOption = None,
+    space: SpaceOption = None,
+    warm_only: WarmOption = False,
+    portfolio: PortfolioOption = False,
+    split: SplitOption = None,
+    max_images: ImagesOption = 500,
+    seed: SeedOption = 0,
+    html: HtmlOption = None,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Rank the models that are expected to do best on a dataset: every checkpoint of the catalog."""
+    from dataclasses import replace
+
+    if portfolio and rerank:
+        raise InputError("--portfolio chooses models to try together, --rerank orders a list; take one of them")
+    found = _prepared(dataset, hub, protocol, proxy, space, split, max_images, seed, progress=not quiet)
+    task, results = found.task, known_results(known)
+    start = time.perf_counter()
+    ranking = found.recommender.recommend(
+        task, n=max(n, rerank), where=where, known=results, warm_only=warm_only, portfolio=portfolio
+    )
+    ranking = replace(ranking, seconds={**found.seconds, "ranking": time.perf_counter() - start})
+    if rerank:
+        from fennec.forward.scoring import rerank as merge
+
+        best = [model.id for model in ranking.models[:rerank]]
+        ranking = merge(
+            ranking, _score(dataset, best, metric, weights, device, split, max_images, seed, progress=not quiet)
+        )
+    ranking = replace(ranking, models=ranking.models[:n])
+    if html is not None:
+        from fennec.reports.html import recommendation_html
+
+        write_page(
+            html, recommendation_html(ranking, found.recommender, task, found.images, command=typed()), quiet=quiet
+        )
+    print_ranking(ranking, as_json, as_csv, quiet, {"n_images": task.n_images, "skipped": task.skipped})
+    for item, reason in task.skipped[:5]:
+        typer.echo(f"skipped {item.encode('utf-8', 'backslashreplace').decode()}: {reason}", err=True)
+
+
+def explain(
+    dataset: DatasetArgument,
+    model: Annotated[str, typer.Argument(help="Model id, see 'fennec models'.")],
+    hub: HubOption = "default",
+    protocol: ProtocolOption = None,
+    proxy: ProxyOption = "fennec-mini",
+    space: SpaceOption = None,
+    split: SplitOption = None,
+    max_images: ImagesOption = 500,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+    quiet: SilentOption = False,
+) -> None:
+    """Show where the score of one model comes from."""
+    from fennec.checkpoints.catalog import load_catalog
+
+    name = load_catalog().find(model) if space is None else model
+    found = _prepared(dataset, hub, protocol, proxy, space, split, max_images, seed, progress=not quiet)
+    explanation = found.recommender.explain(found.task, name)
+    print_json(explanation.to_dict()) if as_json else typer.echo(str(explanation))
+
+
+def score(
+    dataset: DatasetArgument,
+    models: Annotated[str, typer.Option("--models", help="Ids of timm, torchvision or open_clip models, by commas.")],
+    metric: MetricOption = "auto",
+    weights: WeightsOption = None,
+    device: DeviceOption = None,
+    n: Annotated[int | None, typer.Option("-n", help="Models to list; all by default.", min=1)] = None,
+    split: SplitOption = None,
+    max_images: ImagesOption = 500,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Score models by forward passes over the images, without fine-tuning."""
+    from dataclasses import replace
+
+    ranking = _score(dataset, names(models), metric, weights, device, split, max_images, seed, progress=not quiet)
+    print_ranking(replace(ranking, models=ranking.models[:n]), as_json, as_csv, quiet, {})
+
+
+def _prepared(
+    dataset: str, hub: str, protocol: str | None, proxy: str, space: Path | None, split: str | None, max_images: int,
+    seed: int, *, progress: bool,
+) -> Prepared:  # fmt: skip
+    """Images, task vector and fitted recommender."""
+    from fennec.online import prepare
+
+    return prepare(
+        dataset, hub=hub, protocol=protocol, proxy=proxy, space=space, split=split, max_images=max_images,
+        random_state=seed, progress=progress,
+    )  # fmt: skip
+
+
+def _score(
+    dataset: str,
+    models: list[str],
+    metric: str,
+    weights: list[str] | None,
+    device: str | None,
+    split: str | None,
+    max_images: int,
+    seed: int,
+    *,
+    progress: bool,
+) -> Ranking:
+    """Models ranked by forward passes."""
+    from fennec.forward.scoring import score_models
+    from fennec.images.open import open_dataset
+
+    return score_models(
+        open_dataset(dataset, split=split),
+        models,
+        metrics=metric_names(metric),
+        weights=pairs(weights or [], "--weights expects MODEL=FILE"),
+        device=device,
+        max_images=max_images,
+        random_state=seed,
+        progress=progress,
+    )

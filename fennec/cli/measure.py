@@ -1,0 +1,188 @@
+"""The commands that measure: `bench`, `compare` and `evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fennec.reports.console import print_frame, print_json, teller, typed, write_page
+
+from .options import (
+    CsvOption,
+    DeviceOption,
+    HtmlOption,
+    JsonOption,
+    MetricOption,
+    SilentOption,
+    WeightsOption,
+    metric_names,
+    names,
+    pairs,
+)
+
+KINDS = ("finetune", "linear_probe")
+
+
+def bench(
+    results: Annotated[Path, typer.Argument(help="Folder of results; made where it is absent, continued where not.")],
+    models: Annotated[str, typer.Option("--models", help="Ids by commas, or module:FUNCTION of your own.")],
+    task: Annotated[list[str], typer.Option("--task", help="NAME=DATASET, repeated.")],
+    protocol: Annotated[
+        str, typer.Option("--protocol", help="finetune, linear_probe, or both by a comma.")
+    ] = "finetune",
+    n_train: Annotated[int, typer.Option("--n-train", help="Training images at most.", min=2)] = 1000,
+    n_test: Annotated[int, typer.Option("--n-test", help="Test images at most.", min=1)] = 1000,
+    epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training images.", min=1)] = 20,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Images per step.", min=1)] = 32,
+    learning_rates: Annotated[str, typer.Option("--learning-rates", help="Grid, by commas.")] = "1e-3,1e-4",
+    weight_decays: Annotated[str, typer.Option("--weight-decays", help="Grid, by commas.")] = "1e-4,1e-1",
+    seeds: Annotated[str, typer.Option("--seeds", help="Seeds of the runs, by commas.")] = "0",
+    weights: WeightsOption = None,
+    engine: Annotated[
+        str, typer.Option("--engine", help="serial, process or ray; the results are the same.")
+    ] = "process",
+    workers: Annotated[int | None, typer.Option("--workers", help="Cells at a time; all cores or GPUs.", min=1)] = None,
+    threads: Annotated[int, typer.Option("--threads", help="Of a cell on the CPU.", min=1)] = 1,
+    device: DeviceOption = None,
+    shard: Annotated[str, typer.Option("--shard", help="i/n, this machine's share of the cells.")] = "1/1",
+    retry: Annotated[bool, typer.Option("--retry", help="Measure cells again that failed.")] = False,
+    as_json: JsonOption = False,
+    quiet: SilentOption = False,
+) -> None:
+    """Fine-tune or linear-probe every model on every task; one JSON file for each cell, continued when run again."""
+    from dataclasses import asdict
+
+    from fennec.bench.protocols import Protocol
+    from fennec.bench.run import find_devices, make_jobs, run_bench
+
+    budgets = [
+        Protocol(
+            kind=kind,
+            n_train=n_train,
+            n_test=n_test,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rates=tuple(_numbers(learning_rates, "--learning-rates")),
+            weight_decays=tuple(_numbers(weight_decays, "--weight-decays")),
+            threads=threads,
+        )
+        for kind in names(protocol)
+    ]
+    jobs = make_jobs(
+        names(models),
+        pairs(task, "--task expects NAME=DATASET"),
+        budgets,
+        seeds=[int(seed) for seed in _numbers(seeds, "--seeds")],
+        weights=pairs(weights or [], "--weights expects MODEL=FILE"),
+        shard=shard,
+    )
+    devices, default = find_devices(device, threads=threads)
+    summary = run_bench(
+        results, jobs, engine=engine, workers=workers or default, devices=devices, retry=retry, report=teller(quiet)
+    )
+    if as_json:
+        print_json({**asdict(summary), "cells": len(jobs), "folder": str(results)})
+        return
+    typer.echo(
+        f"{len(jobs)} cells: {summary.measured} measured now, {summary.kept} there before, "
+        f"{summary.elsewhere} held by another run, {sum(summary.failed.values())} failed"
+    )
+    for error, count in summary.failed.most_common():
+        typer.echo(f"  {error}: {count} (run again with --retry to measure them again)")
+
+
+def _numbers(text: str, option: str) -> list[float]:
+    from fennec.errors import InputError
+
+    try:
+        return [float(number) for number in names(text)]
+    except ValueError as error:
+        raise InputError(f"{option} is '{text}'; expected numbers by commas") from error
+
+
+def evaluate(
+    hub: Annotated[list[str] | None, typer.Option("--hub", help="Hubs; the eight with images by default.")] = None,
+    method: Annotated[list[str] | None, typer.Option("--method", help="Methods; all by default.")] = None,
+    proxy: Annotated[str, typer.Option("--proxy", help="Proxy of the known tasks' embeddings.")] = "fennec-mini",
+    output: Annotated[Path | None, typer.Option("--output", help="CSV file for every single value.")] = None,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+    quiet: SilentOption = False,
+) -> None:
+    """Leave one task out: every method on every hub, hyper-parameters chosen inside the training tasks."""
+    from fennec.evaluation.leave_one_task_out import EVALUATED_HUBS, METHODS, leave_one_task_out, summarise
+    from fennec.evidence.hubs import load_matrix
+    from fennec.tasks.embedding_files import load_known_embeddings
+
+    matrices = [load_matrix(name) for name in hub or EVALUATED_HUBS]
+    results = leave_one_task_out(
+        matrices, load_known_embeddings(proxy), methods=method or tuple(METHODS), report=teller(quiet)
+    )
+    if output is not None:
+        results.to_csv(output, index=False)
+    print_frame(summarise(results).round(4), as_json, as_csv, quiet=False)
+
+
+def compare(
+    results: Annotated[Path | None, typer.Argument(help="Folder of 'fennec bench'; or give --hub.")] = None,
+    hub: Annotated[str | None, typer.Option("--hub", help="A hub with scores at hand: lab24.")] = None,
+    protocol: Annotated[str | None, typer.Option("--protocol", help="Results of the folder to take.")] = None,
+    proxy: Annotated[
+        str | None, typer.Option("--proxy", help="Of the task embeddings; fennec-mini, or what the hub has.")
+    ] = None,
+    rerank: Annotated[int, typer.Option("--rerank", help="Models that the second stage runs.", min=1)] = 5,
+    metric: MetricOption = "auto",
+    weights: WeightsOption = None,
+    workers: Annotated[int, typer.Option("--workers", help="Tasks to score at a time.", min=1)] = 1,
+    device: DeviceOption = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Folder for CSV, JSON and plots.")] = None,
+    html: HtmlOption = None,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+    quiet: SilentOption = False,
+) -> None:
+    """Compare Fennec with every forward-pass metric: quality and cost on held-out tasks."""
+    from fennec.bench.measured import load_measured_hub, measure_folder
+    from fennec.errors import InputError
+    from fennec.evaluation.compare import compare as run
+    from fennec.evaluation.compare import summarise_comparison
+    from fennec.tasks.proxy import Proxy
+
+    if (results is None) == (hub is None):
+        raise InputError("give either a folder of 'fennec bench' or --hub")
+    if results is None:
+        measured = load_measured_hub(str(hub), proxy=proxy)
+    else:
+        measured = measure_folder(
+            results,
+            proxy=Proxy.load(proxy or "fennec-mini"),
+            protocol=protocol,
+            weights=pairs(weights or [], "--weights expects MODEL=FILE"),
+            workers=workers,
+            device=device,
+            report=teller(quiet),
+        )
+    found = run(
+        measured.matrix,
+        measured.embeddings,
+        measured.scores,
+        rerank=rerank,
+        metrics=metric_names(metric),
+        report=teller(quiet),
+    )
+    summary = summarise_comparison(found)
+    if output is not None:
+        from fennec.reports.compare_plots import plot_comparison
+
+        output.mkdir(parents=True, exist_ok=True)
+        found.to_csv(output / "comparison.csv", index=False)
+        summary.to_json(output / "comparison.json", orient="records", indent=1)
+        plot_comparison(found, output)
+    if html is not None:
+        from fennec.reports.html import comparison_html
+
+        name, n_models = measured.matrix.name, measured.matrix.n_models
+        write_page(html, comparison_html(found, name=name, n_models=n_models, command=typed()), quiet=quiet)
+    print_frame(summary.round(4), as_json, as_csv, quiet=False)

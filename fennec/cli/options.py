@@ -1,0 +1,91 @@
+"""Arguments and options of the commands, and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fennec.errors import InputError
+
+DatasetArgument = Annotated[
+    str,
+    typer.Argument(
+        help="Folder, CSV or parquet manifest, .zip or .tar, torchvision:NAME, hf:ORG/NAME, sklearn:digits."
+    ),
+]
+HubOption = Annotated[str, typer.Option("--hub", help="Results to learn from, see 'fennec hubs'.")]
+ProtocolOption = Annotated[
+    str | None,
+    typer.Option("--protocol", help="finetune, linear_probe or zero_shot; chooses the default hub."),
+]
+ProxyOption = Annotated[
+    str, typer.Option("--proxy", help="fennec-mini, ViT-L-14/openai, hf-hub:..., timm:..., or a folder.")
+]
+WhereOption = Annotated[
+    str | None,
+    typer.Option("--where", help="Condition on the models, \"params < 30e6 and license == 'apache-2.0'\"."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+CsvOption = Annotated[bool, typer.Option("--csv", help="CSV on standard output.")]
+HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write the whole story to one HTML file.")]
+QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Ids only, one per line.")]
+SilentOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no messages; errors stay.")]
+ImagesOption = Annotated[int, typer.Option("--max-images", help="Images to look at, balanced over classes.", min=1)]
+SplitOption = Annotated[str | None, typer.Option("--split", help="Part of the dataset; its training part by default.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of the draw of images.")]
+SpaceOption = Annotated[Path | None, typer.Option("--space", help="Folder made by 'fennec fit' instead of a hub.")]
+
+MetricOption = Annotated[
+    str, typer.Option("--metric", help="Metrics by commas, such as lead,sfda or 'ped(logme)'; auto takes three.")
+]
+WeightsOption = Annotated[
+    list[str] | None, typer.Option("--weights", help="MODEL=FILE, local weights instead of a download.")
+]
+DeviceOption = Annotated[str | None, typer.Option("--device", help="cpu, cuda, ...; a GPU where there is one.")]
+KnownOption = Annotated[Path | None, typer.Option("--known", help="CSV (model,value) of results on this dataset.")]
+RerankOption = Annotated[
+    int, typer.Option("--rerank", help="Score so many of the best by forward passes, and merge.", min=0)
+]
+WarmOption = Annotated[
+    bool, typer.Option("--warm-only", help="Only models with results in the hub, none placed by its facts.")
+]
+PortfolioOption = Annotated[bool, typer.Option("--portfolio", help="Models to try together, of which the best counts.")]
+ColdOption = Annotated[
+    bool | None,
+    typer.Option("--cold/--no-cold", help="Place models without results as well; by default those of a hub only."),
+]
+
+
+def known_results(path: Path | None) -> dict[str, float] | None:
+    """Results on the new task, by canonical id."""
+    from fennec.checkpoints.catalog import load_catalog
+    from fennec.evidence.matrix import read_results
+
+    if path is None:
+        return None
+    table = read_results(path, columns=("model", "value"))
+    catalog = load_catalog()
+    return {catalog.find(model): float(value) for model, value in zip(table["model"], table["value"], strict=True)}
+
+
+def names(text: str) -> list[str]:
+    """`A,B` as a list."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def metric_names(text: str) -> list[str]:
+    """What `--metric` asks for."""
+    from fennec.forward.scoring import AUTO
+
+    return list(AUTO) if text == "auto" else names(text)
+
+
+def pairs(texts: list[str], expected: str) -> Mapping[str, str]:
+    """`NAME=VALUE` options as a dictionary."""
+    for text in texts:
+        if not all(text.partition("=")):
+            raise InputError(f"{expected}, got '{text}'")
+    return dict(text.partition("=")[::2] for text in texts)

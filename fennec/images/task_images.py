@@ -1,0 +1,96 @@
+"""A labelled dataset as a task to be trained on: training and test images, split once for all models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fennec.errors import InputError
+
+from .datasets import ImageDataset, sample
+from .open import open_dataset
+
+
+@dataclass(frozen=True, eq=False)
+class TaskImages:
+    """Images of one task, split once for all models.
+
+    Attributes:
+        train: images to train on, their labels in [0, n_classes).
+        test: images to test on, labels of the same classes.
+    """
+
+    train: ImageDataset
+    test: ImageDataset
+
+
+def open_task(source: str, *, n_train: int = 1000, n_test: int = 1000, seed: int = 0) -> TaskImages:
+    """Training and test images of a dataset.
+
+    Args:
+        source: as `open_dataset` takes it. Where it has no test (or else validation) part, a fifth of the images
+            of each class, always the same, is the test part.
+        n_train: training images at most, balanced over classes.
+        n_test: test images at most, balanced over classes.
+        seed: of the draw of training images; the test images do not depend on it.
+
+    Raises:
+        InputError: no labels, one class only, a class without training images, or nothing to open.
+    """
+    whole = open_dataset(source)
+    if whole.labels is None:
+        raise InputError(f"'{source}' has no labels; a model cannot be trained on it")
+    test = _test_part(source)
+    if test is None:
+        held = _fifth(whole.labels)
+        if not len(held):
+            raise InputError(f"'{source}' has no test part and fewer than 5 images of every class; give it a test part")
+        train, test = _part(whole, np.setdiff1d(np.arange(len(whole)), held)), _part(whole, held)
+    else:
+        train = whole
+    train = _part(train, sample(train, max_images=n_train, random_state=seed))
+    test = _part(test, sample(test, max_images=n_test, random_state=0))
+    assert train.labels is not None
+    assert test.labels is not None
+    if len(np.unique(train.labels)) < 2:
+        raise InputError(f"'{source}' has one class, '{train.class_names[train.labels[0]]}'; expected at least two")
+    unknown = sorted({test.class_names[label] for label in np.unique(test.labels)} - set(train.class_names))
+    if unknown:
+        raise InputError(f"class '{unknown[0]}' of '{source}' has test images but no training images")
+    number = {name: label for label, name in enumerate(train.class_names)}
+    labels = np.array([number[test.class_names[label]] for label in test.labels], dtype=np.int64)
+    return TaskImages(train, _with_labels(test, labels, train.class_names))
+
+
+def _test_part(source: str) -> ImageDataset | None:
+    for name in ("test", "val", "validation"):
+        try:
+            return open_dataset(source, split=name)
+        except InputError:
+            continue
+    return None
+
+
+def _part(images: ImageDataset, positions: NDArray[np.intp]) -> ImageDataset:
+    """Some of the images; classes keep their numbers."""
+    assert images.labels is not None
+    return ImageDataset(
+        images.name,
+        [images.items[position] for position in positions],
+        lambda index: images.load(int(positions[index])),
+        images.labels[positions],
+        images.class_names,
+    )
+
+
+def _with_labels(images: ImageDataset, labels: NDArray[np.int64], names: tuple[str, ...]) -> ImageDataset:
+    return ImageDataset(images.name, images.items, images.load, labels, names)
+
+
+def _fifth(labels: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Positions of a fifth of each class, rounded down, the same in every run."""
+    order = np.random.default_rng(0).permutation(len(labels))
+    members = [order[labels[order] == label] for label in np.unique(labels)]
+    return np.sort(np.concatenate([positions[: len(positions) // 5] for positions in members]))

@@ -1,0 +1,96 @@
+"""What the command prints on standard output: tables, JSON, CSV, or ids alone."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from fennec.files import write_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+    from fennec.space.ranking import Ranking
+
+
+def print_ranking(ranking: Ranking, as_json: bool, as_csv: bool, quiet: bool, facts: dict[str, Any]) -> None:
+    """A ranking the way that was asked for; `facts` go into the JSON document only."""
+    if quiet:
+        typer.echo("\n".join(ranking.ids))
+    elif as_json:
+        print_json({**ranking.to_dict(), **facts})
+    elif as_csv:
+        typer.echo(ranking.to_frame().to_csv(index=False), nl=False)
+    else:
+        print_table(ranking.to_table())
+        typer.echo(ranking.footer())
+
+
+def print_json(value: Any) -> None:
+    """One document."""
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def print_table(table: Table) -> None:
+    """A table as wide as the terminal; in a file or a pipe as wide as ids need."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)  # a file or a pipe has no width: keep ids in one piece
+    console.print(table)
+
+
+def print_frame(frame: pd.DataFrame, as_json: bool, as_csv: bool, quiet: bool) -> None:
+    """A data frame the way that was asked for; its first column is the id."""
+    if quiet:
+        typer.echo("\n".join(frame.iloc[:, 0].astype(str)))
+    elif as_json:
+        typer.echo(frame.to_json(orient="records", indent=1))
+    elif as_csv:
+        typer.echo(frame.to_csv(index=False), nl=False)
+    else:
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in frame:
+            table.add_column(str(column), overflow="fold")
+        for row in frame.itertuples(index=False):
+            table.add_row(*("-" if value != value or value == "" else str(value) for value in row))
+        print_table(table)
+
+
+def say(message: str) -> None:
+    """One line about the work, on standard error."""
+    typer.echo(message, err=True)
+
+
+def teller(quiet: bool) -> Callable[[str], None]:
+    """What a long job is told to say things with."""
+    return (lambda message: None) if quiet else say
+
+
+def print_made(made: dict[str, Any], as_json: bool) -> None:
+    """What a command made: one JSON document, or its name alone, which is the first value."""
+    if as_json:
+        print_json(made)
+    else:
+        typer.echo(str(next(iter(made.values()))))
+
+
+def typed() -> str:
+    """The command as it was typed."""
+    return shlex.join(["fennec", *sys.argv[1:]])
+
+
+def write_page(path: Path, text: str, *, quiet: bool) -> None:
+    """Write an HTML page and say where."""
+    write_whole(path, text)
+    teller(quiet)(f"wrote {path}")

@@ -1,0 +1,136 @@
+"""A recommendation, or a comparison with metrics, as one self-contained HTML file: no network, opens from disk.
+
+In: what `Recommender` and `compare` return. Out: text of the file. Figures come from `fennec.figures`.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.metadata
+import io
+import platform
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fennec.evaluation.compare import summarise_comparison
+from fennec.images.datasets import ImageDataset, ReadReport, iter_images, sample
+from fennec.space.ranking import Ranking
+from fennec.space.recommender import Recommender
+from fennec.tasks.embedding import TaskEmbedding
+
+from . import figures
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+N_PICTURES = 24
+PICTURE_SIDE = 112  # pixels
+N_CLASSES = 20  # drawn at most
+N_BEST = 3  # models named for each of the nearest tasks
+LIBRARIES = ("fennec-recommender", "torch", "timm", "open-clip-torch", "numpy", "plotly")
+
+
+def recommendation_html(
+    ranking: Ranking, recommender: Recommender, task: TaskEmbedding, images: ImageDataset, *, command: str = ""
+) -> str:
+    """The page of one recommendation.
+
+    Args:
+        ranking: the shortlist.
+        recommender: that made it.
+        task: embedding of the new task.
+        images: of the new task, for the contact sheet.
+        command: what was typed, shown as it is.
+    """
+    prediction = recommender.predict(task)
+    position = {model: row for row, model in enumerate(recommender.models_)}
+    first = next((model for model in ranking.models if model.method != "cold"), ranking.models[0])
+    explained = recommender.explain(task, first.id)
+    shown = [position[model] for model in ranking.ids]
+    charts = {
+        "cost": figures.quality_and_cost(recommender.models_, prediction.performance, shown),
+        "space": figures.transfer_space(recommender, prediction.task_vector, shown, task.name),
+    }
+    if explained.contributions:
+        charts["parts"] = figures.contributions(explained)
+    matrix = recommender.matrix_
+    nearest = []
+    for name, distance in ranking.nearest_tasks:
+        column = matrix.performance[:, matrix.tasks.index(name)]
+        order = np.argsort(-np.nan_to_num(column, nan=-1.0), kind="stable")[:N_BEST]
+        best = [f"{matrix.models[row]} ({100 * column[row]:.1f} %)" for row in order]
+        nearest.append({"name": name, "distance": distance, "best": best})
+    counts = sorted(zip(task.class_names, task.class_counts, strict=True), key=lambda pair: -pair[1])
+    return _render(
+        "recommendation.html",
+        f"Fennec: {ranking.task}",
+        command,
+        charts,
+        ranking=ranking,
+        models=[model.to_dict() for model in ranking.models],
+        n_images=task.n_images,
+        nearest=nearest,
+        pictures=_contact_sheet(images),
+        classes=[(name, int(count)) for name, count in counts[:N_CLASSES]],
+        more_classes=max(len(counts) - N_CLASSES, 0),
+        largest_class=max((int(count) for _, count in counts), default=1),
+        skipped=task.skipped,
+        explained=explained,
+    )
+
+
+def comparison_html(results: pd.DataFrame, *, name: str, n_models: int, command: str = "") -> str:
+    """The page of a comparison.
+
+    Args:
+        results: what `compare` returned.
+        name: of the hub or folder.
+        n_models: how many were compared.
+        command: what was typed, shown as it is.
+    """
+    summary = summarise_comparison(results)
+    charts = {"time": figures.quality_and_time(summary), "tasks": figures.task_map(results, list(summary["method"]))}
+    rows = summary.astype(object).where(summary.notna(), None).to_dict("records")
+    return _render(
+        "comparison.html",
+        f"Fennec compared on {name}",
+        command,
+        charts,
+        name=name,
+        n_tasks=results["task"].nunique(),
+        n_models=n_models,
+        rows=rows,
+    )
+
+
+def _render(template: str, title: str, command: str, charts: dict[str, Any], **values: Any) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from plotly.offline import get_plotlyjs
+
+    environment = Environment(
+        loader=PackageLoader("fennec"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    versions = {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return environment.get_template(template).render(
+        title=title,
+        command=command,
+        versions=versions,
+        charts={name: figure.to_plotly_json() for name, figure in charts.items()},
+        plotly_js=get_plotlyjs(),
+        **values,
+    )
+
+
+def _contact_sheet(images: ImageDataset) -> list[dict[str, str]]:
+    """Small JPEG pictures, evenly over classes, as base64 text."""
+    report = ReadReport()
+    pictures = []
+    for index, picture in iter_images(images, sample(images, max_images=N_PICTURES), report, min_side=PICTURE_SIDE):
+        picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=80)
+        label = "" if images.labels is None else images.class_names[int(images.labels[index])]
+        item = images.items[index].encode("utf-8", "backslashreplace").decode()
+        pictures.append({"item": item, "label": label, "data": base64.b64encode(buffer.getvalue()).decode()})
+    return pictures

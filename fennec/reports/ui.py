@@ -1,0 +1,159 @@
+"""A local web page: point to a folder or drop a zip of images, set limits, read the report.
+
+It listens on this machine only and never unpacks an archive. In: what the person types. Out: the page of
+`fennec.html_report`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from fennec.errors import FennecError, InputError, MissingExtraError
+from fennec.evidence.hubs import DEFAULT_HUBS
+from fennec.files import write_whole
+from fennec.online import prepare
+
+from .html import recommendation_html
+
+ADDRESS = "127.0.0.1"
+MAX_UPLOAD_MB = 2_000
+MAX_UNPACKED_MB = 8_000
+MAX_MEMBERS = 200_000
+ANY = "any"
+LICENCES = (ANY, "apache-2.0", "mit", "bsd-3-clause", "cc-by-nc-4.0")
+
+
+def answer(
+    folder: str,
+    upload: str | None,
+    protocol: str,
+    params: float | None,
+    licence: str,
+    n: float,
+    report: Callable[[str], None] = lambda stage: None,
+) -> tuple[str, list[list[Any]]]:
+    """What the button does.
+
+    Args:
+        folder: path or name of a dataset, empty when a zip was dropped.
+        upload: path of the zip, None when there is none.
+        protocol: finetune, linear_probe or zero_shot.
+        params: most parameters in millions; None or 0 for no limit.
+        licence: of the models, or `any`.
+        n: models to list.
+        report: told what comes next.
+
+    Returns:
+        The report, and the shortlist as rows of rank, model, expected result in %, parameters in millions.
+
+    Raises:
+        InputError: neither a folder nor a zip or both, or an archive that is too large or damaged.
+        FennecError: as `prepare` and `Recommender.recommend` do.
+    """
+    if bool(folder.strip()) == (upload is not None):
+        raise InputError("give either a folder or a zip of images")
+    if upload is not None:
+        check_archive(Path(upload))
+    conditions = [f"params <= {params * 1e6:.0f}"] if params else []
+    conditions += [f"license == '{licence}'"] if licence != ANY else []
+    found = prepare(upload or folder.strip(), protocol=protocol, report=report)
+    report("ranking")
+    ranking = found.recommender.recommend(found.task, n=int(n), where=" and ".join(conditions) or None)
+    page = recommendation_html(ranking, found.recommender, found.task, found.images, command="fennec ui")
+    rows = [
+        [model.rank, model.id, round(100 * (model.performance or 0.0), 1),
+         None if model.record is None or model.record.params is None else round(model.record.params / 1e6, 1)]
+        for model in ranking.models
+    ]  # fmt: skip
+    return page, rows
+
+
+def check_archive(path: Path) -> None:
+    """Refuse archives that would fill memory or time; members outside it are refused when it is opened.
+
+    Raises:
+        InputError: no zip archive, or too many or too large members.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError) as error:
+        raise InputError(f"'{path.name}' is not a readable zip archive: {error}") from error
+    size = sum(member.file_size for member in members) / 1e6
+    if len(members) > MAX_MEMBERS or size > MAX_UNPACKED_MB:
+        raise InputError(
+            f"'{path.name}' holds {len(members)} files of {size:.0f} MB in all; at most {MAX_MEMBERS} files and "
+            f"{MAX_UNPACKED_MB} MB are taken, give a folder instead"
+        )
+
+
+def make_page() -> Any:
+    """The page, not yet served.
+
+    Raises:
+        MissingExtraError: gradio is not installed.
+    """
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # nothing leaves the machine
+    try:
+        import gradio as gr
+    except ImportError as error:
+        raise MissingExtraError("the page needs gradio; pip install 'fennec-recommender[ui]'") from error
+
+    def clicked(
+        folder: str, upload: str | None, protocol: str, params: float | None, licence: str, n: float,
+        progress: Any = gr.Progress(),
+    ) -> tuple[Any, ...]:  # fmt: skip
+        stages = iter((0.1, 0.2, 0.4, 0.6, 0.9))
+        try:
+            page, rows = answer(
+                folder, upload, protocol, params, licence, n, lambda stage: progress(next(stages), desc=stage)
+            )
+        except (FennecError, OSError) as error:
+            raise gr.Error(str(error), duration=None) from error
+        path = Path(tempfile.mkdtemp(prefix="fennec-")) / "fennec-report.html"
+        write_whole(path, page)
+        frame = f'<iframe title="report" srcdoc="{escape(page)}" style="width:100%;height:80vh;border:0"></iframe>'
+        return rows, gr.DownloadButton(value=str(path), visible=True), frame
+
+    with gr.Blocks(title="Fennec", analytics_enabled=False) as page:
+        gr.Markdown("# Which pre-trained model should I fine-tune?\nYour images stay on this machine.")
+        with gr.Row():
+            folder = gr.Textbox(label="Folder of images", placeholder="/home/me/photos")
+            upload = gr.File(label="or a zip of images", file_types=[".zip"], type="filepath")
+        with gr.Row():
+            protocol = gr.Dropdown(list(DEFAULT_HUBS), value="finetune", label="Protocol")
+            params = gr.Number(label="At most this many million parameters (0: no limit)", value=0, minimum=0)
+            licence = gr.Dropdown(list(LICENCES), value=ANY, label="Licence")
+            n = gr.Slider(1, 50, value=10, step=1, label="Models to list")
+        button = gr.Button("Recommend", variant="primary")
+        shortlist = gr.Dataframe(headers=["rank", "model", "expected %", "million parameters"], label="Shortlist",
+                                 interactive=False)  # fmt: skip
+        download = gr.DownloadButton("Save the report", visible=False)
+        report = gr.HTML()
+        button.click(clicked, [folder, upload, protocol, params, licence, n], [shortlist, download, report])
+    return page
+
+
+def serve(*, port: int | None = None, browser: bool = True) -> None:
+    """Serve the page on this machine until interrupted.
+
+    Args:
+        port: of the address 127.0.0.1; a free one from 7860 when None.
+        browser: open it in the browser.
+
+    Raises:
+        MissingExtraError: gradio is not installed.
+        InputError: the port is taken.
+    """
+    try:
+        make_page().launch(
+            server_name=ADDRESS, server_port=port, inbrowser=browser, share=False, max_file_size=f"{MAX_UPLOAD_MB}mb"
+        )
+    except OSError as error:
+        raise InputError(f"port {port} of {ADDRESS} cannot be used ({error}); give another with --port") from error

@@ -1,0 +1,287 @@
+"""What a recommendation is: a ranked, explained list of models, and how it is shown.
+
+`Ranking` prints as a table and turns into a dictionary or a data frame; nothing here computes a score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+    from fennec.checkpoints.catalog import ModelRecord
+
+
+@dataclass(frozen=True)
+class RankedModel:
+    """One row of a ranking.
+
+    Attributes:
+        rank: position, 1 is best.
+        id: canonical id.
+        score: predicted score, unitless, higher is better.
+        method: `warm` (the model has history), `cold` (it has none: placed by archi2vec and its facts), `measured` (its
+            result on this task was given), `scored` (by a forward pass), or `failed` (it could not be run).
+        performance: expected result, a fraction; None where only forward passes were made.
+        low: lower end of its 80 % interval.
+        high: upper end.
+        top5: probability of being among the five best candidates; None where only forward passes were made.
+        scores: metrics of a forward pass, by name.
+        record: facts of the model, None when the catalog does not know it.
+    """
+
+    rank: int
+    id: str
+    score: float
+    method: str
+    performance: float | None = None
+    low: float | None = None
+    high: float | None = None
+    top5: float | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+    record: ModelRecord | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Flat dictionary with the facts of the model; None for what is not known."""
+        record = self.record
+        return {
+            "rank": self.rank,
+            "model": self.id,
+            "score": _plain(self.score),
+            "performance": self.performance,
+            "low": self.low,
+            "high": self.high,
+            "top5": self.top5,
+            "method": self.method,
+            **{name: _plain(value) for name, value in self.scores.items()},
+            "params": record.params if record else None,
+            "gmacs": record.gmacs if record else None,
+            "input_size": record.input_size if record else None,
+            "license": (record.license or None) if record else None,
+        }
+
+
+@dataclass(frozen=True, repr=False)
+class Ranking:
+    """The models expected to do best on a task, best first.
+
+    Attributes:
+        task: name of the task.
+        hub: where the history comes from.
+        protocol: how those results were measured.
+        models: the rows.
+        n_candidates: how many models were compared.
+        nearest_tasks: the most alike known tasks and their distances; 1 is the typical distance between
+            known tasks.
+        resemblance: how much known tasks say about what is special to this one, 0 nothing, 1 all; None where no
+            history was used.
+        notes: what the user should know about how the ranking came about.
+        seconds: wall-clock time per stage.
+    """
+
+    task: str
+    hub: str
+    protocol: str
+    models: tuple[RankedModel, ...]
+    n_candidates: int
+    nearest_tasks: tuple[tuple[str, float], ...] = ()
+    resemblance: float | None = None
+    notes: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Canonical ids, best first."""
+        return tuple(model.id for model in self.models)
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole ranking as plain values, ready for JSON."""
+        return {
+            "task": self.task,
+            "hub": self.hub,
+            "protocol": self.protocol,
+            "n_candidates": self.n_candidates,
+            "models": [model.to_dict() for model in self.models],
+            "nearest_tasks": [{"task": name, "distance": distance} for name, distance in self.nearest_tasks],
+            "resemblance": self.resemblance,
+            "notes": list(self.notes),
+            "seconds": dict(self.seconds),
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per model, with the columns of `RankedModel.to_dict`."""
+        import pandas as pd
+
+        return pd.DataFrame([model.to_dict() for model in self.models])
+
+    def to_html(self) -> str:
+        """Table and footer as one HTML fragment, as notebooks show it."""
+        from html import escape
+
+        table = self.to_frame().to_html(index=False, border=0, na_rep="-", float_format="{:.3f}".format)
+        return f"{table}<p>{'<br>'.join(map(escape, self.footer().splitlines()))}</p>"
+
+    _repr_html_ = to_html
+
+    def to_table(self) -> Table:
+        """Table for a terminal."""
+        from rich.table import Table
+
+        title = f"{self.task or 'no images'}: best {len(self)} of {self.n_candidates} models ({self.hub})"
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        expected = any(model.performance is not None for model in self.models)
+        metrics = list(dict.fromkeys(name for model in self.models for name in model.scores))
+        headers = [
+            "rank",
+            "model",
+            *(["expected", "80 %", "top 5"] if expected else []),
+            "score",
+            *metrics,
+            "params",
+            "GMACs",
+        ]
+        for header in headers:
+            wide = header == "model"
+            table.add_column(header, justify="left" if wide else "right", overflow="fold", no_wrap=not wide)
+        for header in ("license", "method"):
+            table.add_column(header, overflow="fold", no_wrap=True)
+        for model in self.models:
+            record = model.record
+            table.add_row(
+                str(model.rank),
+                model.id,
+                *(_expectation(model) if expected else []),
+                f"{model.score:+.2f}" if expected else _figure(model.score),
+                *(_figure(model.scores.get(name)) for name in metrics),
+                _millions(record.params if record else None),
+                f"{record.gmacs:.1f}" if record and record.gmacs is not None else "-",
+                (record.license if record else "") or "-",
+                model.method,
+            )
+        return table
+
+    def footer(self) -> str:
+        """Lines under the table: what the task is like, what to know, how long it took."""
+        lines = []
+        if self.nearest_tasks:
+            near = ", ".join(f"{name} ({distance:.2f})" for name, distance in self.nearest_tasks)
+            lines.append(f"nearest known tasks (distance, 1 is typical): {near}")
+        if any(model.performance is not None for model in self.models):
+            lines.append(
+                f"expected: result in % by {self.protocol}, with its 80 % interval; top 5: probability in % of being "
+                "one of the five best; score: position among models"
+            )
+        lines += [f"note: {note}" for note in self.notes]
+        if self.seconds:
+            lines.append("time: " + ", ".join(f"{stage} {_duration(value)}" for stage, value in self.seconds.items()))
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        from io import StringIO
+
+        from rich.console import Console
+
+        buffer = StringIO()
+        Console(file=buffer, width=160, color_system=None).print(self.to_table())
+        return buffer.getvalue() + self.footer()
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one known task adds to a score.
+
+    Attributes:
+        task: the known task.
+        value: part of the score.
+        performance: the model's result there, a fraction.
+    """
+
+    task: str
+    value: float
+    performance: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where the score of one model on one task comes from.
+
+    Attributes:
+        model: canonical id.
+        score: predicted score.
+        rank: position among all models, 1 is best.
+        n_candidates: how many models were compared.
+        performance: expected result, a fraction.
+        low: lower end of its 80 % interval.
+        high: upper end.
+        static: the part that holds for any task: static history, or for a model without any what its architecture,
+            size and pre-training say.
+        method: `warm` or `cold`.
+        contributions: the parts of the known tasks, largest first.
+    """
+
+    model: str
+    score: float
+    rank: int
+    n_candidates: int
+    performance: float
+    low: float
+    high: float
+    static: float
+    method: str
+    contributions: tuple[Contribution, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {**vars(self), "contributions": [vars(part) for part in self.contributions]}
+
+    def __str__(self) -> str:
+        if self.method == "cold":
+            return (
+                f"{self.model}: rank {self.rank} of {self.n_candidates}, expected {100 * self.performance:.1f} % "
+                f"({100 * self.low:.1f}-{100 * self.high:.1f})\nscore {self.score:+.3f} from architecture, size and "
+                "pre-training alone: the model has no results here"
+            )
+        lines = [
+            f"{self.model}: rank {self.rank} of {self.n_candidates}, expected {100 * self.performance:.1f} % "
+            f"({100 * self.low:.1f}-{100 * self.high:.1f})",
+            f"score {self.score:+.3f} = {self.static:+.3f} static history, and from alike tasks:",
+        ]
+        for part in self.contributions[:5]:
+            lines.append(f"  {part.value:+.3f} {part.task} (result there {100 * part.performance:.1f} %)")
+        return "\n".join(lines)
+
+
+def _millions(params: int | None) -> str:
+    return "-" if params is None else f"{params / 1e6:.1f}M"
+
+
+def _plain(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if value != value else float(value)
+
+
+def _expectation(model: RankedModel) -> list[str]:
+    chance = "-" if model.top5 is None else f"{100 * model.top5:.0f}"
+    return [_percent(model.performance), f"{_percent(model.low)}-{_percent(model.high)}", chance]
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _figure(value: float | None) -> str:
+    """Four digits, a dash for what is unknown or undefined."""
+    return "-" if value is None or value != value else f"{value:.4g}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{1000 * seconds:.1f} ms" if seconds < 0.1 else f"{seconds:.1f} s"

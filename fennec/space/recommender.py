@@ -1,0 +1,101 @@
+"""What people hold in their hands: a transfer space that recommends, explains, saves and loads itself.
+
+In: `TransferMatrix`, task embeddings. Out: `Ranking`, `Explanation`, a folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from fennec.checkpoints.catalog import Catalog
+from fennec.tasks.embedding import TaskEmbedding
+
+from .artifact import load_space, save_space
+from .ranking import Explanation, Ranking
+from .shortlist import explain, shortlist
+from .transfer_space import TransferSpace
+
+if TYPE_CHECKING:
+    from fennec.tasks.proxy import Proxy
+
+
+class Recommender(TransferSpace):
+    """The default recommender: a `TransferSpace`, whose parameters it takes, that answers people.
+
+    Example:
+        >>> import fennec
+        >>> recommender = fennec.Recommender(random_state=0).fit(fennec.load_matrix("cnn11"))
+        >>> len(recommender.recommend(n=3))
+        3
+    """
+
+    def recommend(
+        self,
+        task: TaskEmbedding | None = None,
+        *,
+        n: int = 10,
+        where: str | None = None,
+        known: Mapping[str, float] | None = None,
+        warm_only: bool = False,
+        portfolio: bool = False,
+        catalog: Catalog | None = None,
+    ) -> Ranking:
+        """The n models expected to do best on a task.
+
+        Args:
+            task: embedding of the new task; None ranks by static history.
+            n: how many models at most.
+            where: condition on catalog columns, for example `params < 30e6`.
+            known: results already measured on the task, model id -> fraction in [0, 1].
+            warm_only: leave out the models without history.
+            portfolio: n models to try together instead: the best of them is expected to be as good as can be, so models
+                that fail together are not taken together.
+            catalog: facts of the models; the bundled catalog when None.
+
+        Raises:
+            InputError: n is below 1, or as for `predict`.
+            NothingToRecommendError: no model satisfies the condition.
+        """
+        return shortlist(
+            self, task, n=n, where=where, known=known, warm_only=warm_only, portfolio=portfolio, catalog=catalog
+        )
+
+    def explain(self, task: TaskEmbedding | None, model: str) -> Explanation:
+        """Where the score of one model comes from.
+
+        Args:
+            task: embedding of the new task, or None.
+            model: id of a model of the ranking.
+
+        Returns:
+            Static part and, for a model with history, one contribution per known task; they add up to the score
+            up to what the latent vectors leave out.
+
+        Raises:
+            UnknownModelError: the model has no place here.
+        """
+        return explain(self, task, model)
+
+    def save(self, folder: str | Path, *, proxy: Proxy | None = None) -> None:
+        """Write `config.json`, `tensors.safetensors` and `README.md` to a folder.
+
+        Args:
+            folder: made if need be.
+            proxy: the proxy that the known tasks were embedded with; may be left out for the bundled one.
+
+        Raises:
+            InputError: another proxy than that.
+            ArtifactError: the folder cannot be written.
+        """
+        save_space(self, folder, proxy=proxy)
+
+    @classmethod
+    def load(cls, folder: str | Path, *, proxy: Proxy | None = None) -> Self:
+        """Read what `save` wrote; a given proxy is checked against the one it was made with.
+
+        Raises:
+            ArtifactError: missing, damaged, of a newer format, or made with another proxy.
+        """
+        return load_space(folder, cls, proxy=proxy)

@@ -1,0 +1,151 @@
+"""From expected results to what people read: the list of models to try, and where a score comes from.
+
+In: a fitted `TransferSpace` and a task. Out: `Ranking`, `Explanation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from fennec.checkpoints.catalog import Catalog, load_catalog
+from fennec.errors import InputError, NothingToRecommendError
+from fennec.tasks.embedding import TaskEmbedding
+
+from .index import top_k
+from .portfolio import best_together, in_top
+from .ranking import Contribution, Explanation, RankedModel, Ranking
+from .transfer_space import TransferSpace
+
+ABSTAIN = 0.02  # resemblance below which the images change nothing that can be measured (benchmark/certainty.py)
+N_DRAWS = 500  # enough for probabilities to a few hundredths
+N_PORTFOLIO_DRAWS = 5000  # sets of models are nearer to each other than single ones
+
+
+def shortlist(
+    space: TransferSpace,
+    task: TaskEmbedding | None,
+    *,
+    n: int,
+    where: str | None,
+    known: Mapping[str, float] | None,
+    warm_only: bool,
+    portfolio: bool,
+    catalog: Catalog | None,
+) -> Ranking:
+    """What `Recommender.recommend` returns; arguments and errors stand there."""
+    if n < 1:
+        raise InputError(f"n is {n}; ask for at least one model")
+    facts = load_catalog() if catalog is None else catalog
+    matrix, models = space.matrix_, space.models_
+    n_models = matrix.n_models if warm_only else len(models)
+    allowed = np.arange(n_models)
+    if where is not None:
+        chosen = set(facts.where(where))
+        allowed = np.array([row for row in allowed if models[row] in chosen], dtype=np.intp)
+    if not len(allowed):
+        raise NothingToRecommendError(
+            f"none of the {n_models} models of '{matrix.name}' satisfies {where!r}; "
+            "loosen the condition or take another hub"
+        )
+    prediction = space.predict(task, known=known)
+    if len(allowed) == len(models):
+        best = space.index_.search(prediction.task_vector, n)
+    else:
+        best = allowed[top_k(prediction.scores[allowed], n)]
+    nearest, alike = space.nearest_tasks(task), space.resemblance(task)
+    notes = _notes(matrix.name, task, known or {}, nearest, alike)
+    draws = space.draws(task, known=known, n_draws=N_PORTFOLIO_DRAWS if portfolio else N_DRAWS)
+    top5 = np.zeros(len(models))
+    top5[allowed] = in_top(draws[:, allowed])
+    if portfolio:
+        plain = draws[:, best].max(axis=1).mean()
+        best = allowed[best_together(draws[:, allowed], n)]
+        together = draws[:, best].max(axis=1).mean()
+        notes.append(
+            f"chosen to be tried together: the best of these {len(best)} is expected at {100 * together:.1f} %, "
+            f"the best of the {len(best)} first of the ranking at {100 * plain:.1f} %"
+        )
+    rows = tuple(
+        RankedModel(
+            rank=rank,
+            id=models[row],
+            score=float(prediction.scores[row]),
+            performance=float(prediction.performance[row]),
+            low=float(prediction.low[row]),
+            high=float(prediction.high[row]),
+            top5=float(top5[row]),
+            method=_method(space, row, known or {}),
+            record=facts.get(models[row]),
+        )
+        for rank, row in enumerate(best.tolist(), start=1)
+    )
+    return Ranking(
+        task=task.name if task is not None else "",
+        hub=matrix.name,
+        protocol=matrix.protocol,
+        models=rows,
+        n_candidates=len(allowed),
+        nearest_tasks=nearest,
+        resemblance=alike,
+        notes=tuple(notes),
+    )
+
+
+def explain(space: TransferSpace, task: TaskEmbedding | None, model: str) -> Explanation:
+    """What `Recommender.explain` returns; arguments and errors stand there."""
+    matrix, models = space.matrix_, space.models_
+    row = space.row_of(model)
+    prediction = space.predict(task)
+    contributions = []
+    if row < matrix.n_models:
+        _, weights = space.factorizer_.weights(space.scores_[row : row + 1])
+        parts = weights[0] * space.kernel_.to_new(matrix.image_sets, task)
+        contributions = [
+            Contribution(name, float(part), float(matrix.performance[row, column]))
+            for column, (name, part) in enumerate(zip(matrix.tasks, parts, strict=True))
+            if np.isfinite(matrix.performance[row, column])
+        ]
+    return Explanation(
+        model=model,
+        score=float(prediction.scores[row]),
+        rank=int((prediction.scores > prediction.scores[row]).sum()) + 1,
+        n_candidates=len(models),
+        performance=float(prediction.performance[row]),
+        low=float(prediction.low[row]),
+        high=float(prediction.high[row]),
+        static=float(space.static_[row]),
+        method=_method(space, row, {}),
+        contributions=tuple(sorted(contributions, key=lambda part: -abs(part.value))),
+    )
+
+
+def _method(space: TransferSpace, row: int, known: Mapping[str, float]) -> str:
+    if space.models_[row] in known:
+        return "measured"
+    return "warm" if row < space.matrix_.n_models else "cold"
+
+
+def _notes(
+    hub: str,
+    task: TaskEmbedding | None,
+    known: Mapping[str, float],
+    nearest: tuple[tuple[str, float], ...],
+    alike: float,
+) -> list[str]:
+    notes = []
+    if task is None:
+        notes.append("no images given: ranked by static history")
+    elif not nearest:
+        notes.append(f"no task of '{hub}' has an embedding: ranked by static history")
+    elif alike < ABSTAIN:
+        notes.append(
+            f"the images resemble no known task (resemblance {alike:.2f} of 1): this is the order for any dataset, "
+            "static history"
+        )
+    if known:
+        notes.append(f"{len(known)} known results folded in")
+    if task is not None and task.skipped:
+        notes.append(f"{len(task.skipped)} images could not be read and were skipped")
+    return notes

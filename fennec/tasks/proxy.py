@@ -1,0 +1,248 @@
+"""The proxy: one vision model that looks at every dataset, so that no candidate has to.
+
+In: pictures. Out: features, shape (n_images, n_features). Any open_clip image tower, any timm model, or the
+bundled `fennec-mini`, which needs no download and no other library's preprocessing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fennec.checkpoints.weights import download, fingerprint
+from fennec.errors import ArtifactError, InputError, did_you_mean
+from fennec.settings import data_dir, default_device
+
+if TYPE_CHECKING:
+    import torch
+
+Features = NDArray[np.float32]
+BUNDLED = "fennec-mini"
+BATCH_SIZE = 64
+ADVICE = f"use --proxy {BUNDLED}, which needs no download"
+
+
+class Proxy:
+    """A vision model in evaluation mode with its own preprocessing.
+
+    Args:
+        name: what it was loaded as.
+        model: maps a batch (n, 3, side, side) to features (n, n_features).
+        transform: maps an RGB picture to a tensor (3, side, side).
+        input_size: side in pixels.
+        preprocessing: what `transform` does, in plain values; part of the identity.
+        device: where to compute.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: torch.nn.Module,
+        transform: Callable[[Image.Image], torch.Tensor],
+        *,
+        input_size: int,
+        preprocessing: dict[str, Any],
+        device: str | None = None,
+    ) -> None:
+        self.name = name
+        self.device = device or default_device()
+        self.model = model.eval().to(self.device)
+        self.transform = transform
+        self.input_size = input_size
+        self.preprocessing = preprocessing
+        self.fingerprint = fingerprint(model, preprocessing)
+
+    @classmethod
+    def load(cls, spec: str = BUNDLED, *, device: str | None = None, weights: str | Path | None = None) -> Proxy:
+        """Load a proxy.
+
+        Args:
+            spec: `fennec-mini`; an open_clip tower `ViT-L-14/openai`, `hf-hub:ORG/NAME`, or a folder with
+                `open_clip_config.json` and weights (also as `local-dir:FOLDER`); or a timm model
+                `timm:NAME.tag`.
+            device: `cpu`, `cuda`, ...; the default device when None.
+            weights: local safetensors file for a timm model, instead of a download.
+
+        Raises:
+            InputError: nothing has this name; the nearest are offered.
+            OfflineError: the weights must be downloaded and the hub cannot be reached.
+            ArtifactError: local weights are damaged or do not fit.
+
+        Example:
+            >>> Proxy.load("fennec-mini").n_features
+            368
+        """
+        if spec == BUNDLED:
+            return load_bundled(data_dir() / "proxies" / BUNDLED, device)
+        if spec.startswith("timm:"):
+            return _load_timm(spec, device, weights)
+        return _load_open_clip(spec, device)
+
+    @property
+    def n_features(self) -> int:
+        """Width of the features."""
+        return len(self.check_vector())
+
+    def embed(self, images: Iterable[Image.Image]) -> Features:
+        """Features of pictures, shape (n_images, n_features)."""
+        parts = [features for _, features in self.embed_batches(enumerate(images))]
+        return np.concatenate(parts) if parts else np.zeros((0, self.n_features), dtype=np.float32)
+
+    def embed_batches(
+        self, images: Iterable[tuple[int, Image.Image]], *, batch_size: int = BATCH_SIZE
+    ) -> Iterator[tuple[list[int], Features]]:
+        """Features in batches, in constant memory.
+
+        Args:
+            images: pairs of a position and an RGB picture.
+            batch_size: pictures per forward pass.
+
+        Yields:
+            Positions, and their features, shape (n, n_features).
+        """
+        positions: list[int] = []
+        tensors: list[torch.Tensor] = []
+        for position, image in images:
+            positions.append(position)
+            tensors.append(self.transform(image))
+            if len(tensors) == batch_size:
+                yield positions, self._forward(tensors)
+                positions, tensors = [], []
+        if tensors:
+            yield positions, self._forward(tensors)
+
+    def check_vector(self) -> Features:
+        """Features of a fixed synthetic picture: equal on two machines when weights and preprocessing are."""
+        rows, columns = np.mgrid[0:120, 0:160]
+        channels = np.stack([rows * 2, columns, (rows * columns) % 256], axis=-1)
+        picture = Image.fromarray(channels.astype(np.uint8))
+        return np.asarray(self._forward([self.transform(picture)])[0])
+
+    def _forward(self, tensors: list[torch.Tensor]) -> Features:
+        import torch
+
+        with torch.inference_mode():
+            features = self.model(torch.stack(tensors).to(self.device))
+        return np.asarray(features.float().cpu().numpy(), dtype=np.float32)
+
+
+def load_bundled(folder: Path, device: str | None = None) -> Proxy:
+    """The proxy in a folder of our own layout: `config.json` and half-precision `model.safetensors`.
+
+    Raises:
+        ArtifactError: a file is missing or damaged.
+    """
+    import timm
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        state = load_file(folder / "model.safetensors")
+        model = timm.create_model(config["architecture"], num_classes=0)
+        model.load_state_dict({name: tensor.float() for name, tensor in state.items()}, strict=False)
+    except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
+        raise ArtifactError(f"the proxy in {folder} is damaged ({error}); install fennec-recommender again") from error
+    preprocessing = {key: config[key] for key in ("input_size", "mean", "std")}
+    return Proxy(
+        config["name"],
+        model,
+        _square_transform(**preprocessing),
+        input_size=config["input_size"],
+        preprocessing=preprocessing,
+        device=device,
+    )
+
+
+def _square_transform(input_size: int, mean: list[float], std: list[float]) -> Callable[[Image.Image], torch.Tensor]:
+    """Shorter side to `input_size` (bicubic), centre crop, normalised; as in training."""
+    import torch
+
+    shift = np.asarray(mean, dtype=np.float32)
+    scale = np.asarray(std, dtype=np.float32)
+
+    def transform(image: Image.Image) -> torch.Tensor:
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        square = image.resize(
+            (input_size, input_size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
+        )
+        pixels = (np.asarray(square, dtype=np.float32) / 255 - shift) / scale
+        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+    return transform
+
+
+def _load_timm(spec: str, device: str | None, weights: str | Path | None) -> Proxy:
+    import timm
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+    from timm.data.config import resolve_data_config
+    from timm.data.transforms_factory import create_transform
+
+    name = spec.removeprefix("timm:")
+    architecture = name.partition(".")[0]
+    if not timm.is_model(architecture):
+        raise InputError(f"unknown timm model '{name}'{did_you_mean(architecture, timm.list_models())}")
+    if weights is None:
+        known = timm.list_models(f"{architecture}.*", pretrained=True)
+        if "." in name and name not in known:
+            raise InputError(f"no weights '{name}' in timm{did_you_mean(name, known)}")
+        model = download(lambda: timm.create_model(name, pretrained=True, num_classes=0), spec, ADVICE)
+    else:
+        model = timm.create_model(architecture, num_classes=0)
+        try:
+            missing, _ = model.load_state_dict(load_file(weights), strict=False)
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise ArtifactError(f"{weights} does not hold weights of {architecture}: {error}") from error
+        if missing:
+            raise ArtifactError(f"{weights} lacks {len(missing)} tensors of {architecture}, first '{missing[0]}'")
+    config: dict[str, Any] = resolve_data_config({}, model=model)  # type: ignore[no-untyped-call]
+    transform = create_transform(**config)
+    return Proxy(
+        spec,
+        model.float(),
+        transform,
+        input_size=config["input_size"][-1],
+        preprocessing={key: config[key] for key in ("input_size", "interpolation", "mean", "std", "crop_pct")},
+        device=device,
+    )
+
+
+def _load_open_clip(spec: str, device: str | None) -> Proxy:
+    import open_clip
+
+    folder = Path(spec.removeprefix("local-dir:"))
+    if spec.startswith("hf-hub:"):
+        arguments = {"model_name": spec}
+    elif (folder / "open_clip_config.json").is_file():
+        arguments = {"model_name": f"local-dir:{folder}"}
+    else:
+        architecture, _, tag = spec.rpartition("/")
+        known = ["/".join(pair) for pair in open_clip.list_pretrained()]
+        if spec not in known:
+            hint = did_you_mean(spec, [BUNDLED, *known])
+            raise InputError(
+                f"unknown proxy '{spec}'{hint} (expected {BUNDLED}, ARCHITECTURE/TAG of open_clip, hf-hub:ORG/NAME, "
+                "timm:NAME, or a folder with open_clip_config.json)"
+            )
+        arguments = {"model_name": architecture, "pretrained": tag}
+    clip, _, transform = download(
+        lambda: open_clip.create_model_and_transforms(**arguments, precision="fp32"), spec, ADVICE
+    )
+    config = open_clip.get_model_preprocess_cfg(clip)
+    size = config["size"]
+    return Proxy(
+        folder.name if "local-dir:" in arguments["model_name"] else spec,
+        clip.visual.float(),
+        transform,
+        input_size=size if isinstance(size, int) else min(size),
+        preprocessing={key: config[key] for key in sorted(config)},
+        device=device,
+    )

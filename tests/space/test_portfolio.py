@@ -1,0 +1,137 @@
+"""Joint draws, probabilities and portfolios: planted truth, brute force, and what near-copies do."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import logit
+
+from fennec.errors import InputError
+from fennec.evidence.hubs import load_matrix
+from fennec.space.deviation import Deviation, Expected, LeftOut
+from fennec.space.portfolio import best_together, in_top
+from fennec.space.recommender import Recommender
+from tests.conftest import planted
+
+
+@given(st.integers(0, 10_000), st.integers(1, 8), st.integers(1, 9))
+def test_in_top__any_draws__counts_of_a_full_sort(seed: int, k: int, n_models: int) -> None:
+    draws = np.random.default_rng(seed).random((20, n_models))
+    chances = in_top(draws, k)
+    assert chances.sum() == pytest.approx(min(k, n_models))
+    counts = np.zeros(n_models)
+    for draw in draws:
+        counts[np.argsort(-draw)[:k]] += 1
+    np.testing.assert_allclose(chances, counts / 20)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 4), st.integers(1, 7))
+def test_best_together__any_draws__close_to_the_best_set_of_all(seed: int, n: int, n_models: int) -> None:
+    draws = np.random.default_rng(seed).random((15, n_models)) * np.random.default_rng(seed + 1).random(n_models)
+    chosen = best_together(draws, n)
+    assert len(set(chosen.tolist())) == len(chosen) == min(n, n_models)
+    assert chosen[0] == draws.mean(axis=0).argmax()
+    best = max(draws[:, list(some)].max(axis=1).mean() for some in combinations(range(n_models), len(chosen)))
+    assert draws[:, chosen].max(axis=1).mean() >= (1 - np.exp(-1)) * best - 1e-12
+
+
+def test_best_together__near_copies_that_fail_together__one_of_them() -> None:
+    shared = np.random.default_rng(0).standard_normal((400, 2))
+    draws = np.column_stack([0.1 + shared[:, 0], 0.09 + shared[:, 0], 0.08 + shared[:, 0], shared[:, 1]])
+    assert best_together(draws, 2).tolist() == [0, 3]
+    with pytest.raises(InputError, match="n is 0"):
+        best_together(draws, 0)
+
+
+def test_draws__new_task__agree_with_the_prediction() -> None:
+    matrix, embeddings = planted(n_models=30, n_tasks=12, noise=0.3)
+    recommender = Recommender().fit(matrix, embeddings)
+    embedding = next(iter(embeddings.values()))
+    prediction = recommender.predict(embedding)
+    draws = recommender.draws(embedding, n_draws=20_000)
+    assert draws.shape == (20_000, 30)
+    odds, spread = logit(draws), logit(prediction.high) - logit(prediction.low)
+    np.testing.assert_allclose(odds.mean(axis=0), logit(prediction.performance), atol=0.05 * spread.mean())
+    deviation = spread / 2 / recommender.deviation_.width
+    np.testing.assert_allclose(odds.std(axis=0), deviation, rtol=0.05)
+    np.testing.assert_array_equal(recommender.draws(embedding), recommender.draws(embedding))
+
+
+def test_draws__known_results__the_same_in_every_draw_and_the_others_as_predicted() -> None:
+    matrix, embeddings = planted(n_models=30, n_tasks=12, noise=0.3)
+    recommender = Recommender().fit(matrix, embeddings)
+    known = {matrix.models[3]: 0.99, matrix.models[7]: 0.6}
+    draws = recommender.draws(None, known=known, n_draws=20_000)
+    np.testing.assert_allclose(draws[:, [3, 7]], [[0.99, 0.6]] * 20_000)
+    prediction = recommender.predict(None, known=known)
+    others = np.delete(np.arange(30), [3, 7])
+    width = (logit(prediction.high) - logit(prediction.low))[others]
+    error = logit(draws).mean(axis=0)[others] - logit(prediction.performance)[others]
+    assert np.abs(error).max() < 0.05 * width.mean()
+
+
+def test_draws__models_without_history__near_copies_are_wrong_together() -> None:
+    cold = ("timm:convnext_tiny.fb_in22k", "timm:convnext_tiny.fb_in22k_ft_in1k", "timm:resnet18.a1_in1k")
+    recommender = Recommender().fit(load_matrix("vit13"), cold=cold)
+    loadings = recommender.relatives_[13:]
+    assert (recommender.relatives_[:13] == 0).all()
+    shared = np.square(loadings).sum(axis=1)
+    assert (shared <= recommender.doubt_[13:] + 1e-9).all()
+    correlation = loadings @ loadings.T / np.sqrt(np.outer(shared, shared))
+    assert correlation[0, 1] > 0.5  # what further training on ImageNet does is not known, so they are not one model
+    assert abs(correlation[0, 2]) < 0.3
+
+
+def test_recommend__portfolio__expected_best_at_least_that_of_the_list() -> None:
+    recommender = Recommender().fit(load_matrix("hf180"))
+    plain = recommender.recommend(None, n=5)
+    chosen = recommender.recommend(None, n=5, portfolio=True)
+    assert len(set(chosen.ids)) == 5
+    position = [recommender.models_.index(model) for model in (*chosen.ids, *plain.ids)]
+    draws = recommender.draws(None, n_draws=5000)[:, position]
+    assert draws[:, :5].max(axis=1).mean() >= draws[:, 5:].max(axis=1).mean() - 1e-3
+    assert any("tried together" in note for note in chosen.notes)
+    small = recommender.recommend(None, n=3, portfolio=True, where="params < 30e6")
+    assert all(model.record is not None and model.record.params < 30e6 for model in small.models)
+
+
+def test_recommend__top5__a_probability_for_every_model() -> None:
+    ranking = Recommender().fit(load_matrix("vit13")).recommend(None, n=13)
+    chances = [model.top5 for model in ranking.models]
+    assert sum(chances) == pytest.approx(5)
+    assert chances[0] > chances[-1]
+    assert ranking.to_dict()["models"][0]["top5"] == chances[0]
+
+
+def test_resemblance__own_images_and_strange_ones__between_none_and_all() -> None:
+    matrix, embeddings = planted(n_tasks=12)
+    recommender = Recommender(noise=0.1).fit(matrix, embeddings)
+    assert recommender.resemblance(None) == 0
+    for name in list(embeddings)[:3]:
+        assert 0.85 < recommender.resemblance(embeddings[name]) <= 1
+    assert Recommender(specific=0.0).fit(matrix, embeddings).resemblance(embeddings[name]) == 0
+    assert recommender.recommend(embeddings[name]).resemblance == recommender.resemblance(embeddings[name])
+
+
+def test_deviation__few_tasks_that_are_off_as_a_whole__intervals_hold_for_new_ones() -> None:
+    """Ten known tasks, each off by one number; a plain quantile of them would hold 80 % of a new one too rarely."""
+    generator = np.random.default_rng(0)
+    vectors, inside = generator.standard_normal((20, 2)), []
+
+    def task() -> LeftOut:
+        scores = generator.standard_normal(20)
+        odds = generator.standard_normal() + 0.1 * scores
+        return LeftOut(vectors, np.eye(2), np.zeros(20), scores, 0.0, odds)
+
+    for _ in range(150):
+        known = [task() for _ in range(10)]
+        found = Deviation.fit(known, np.column_stack([one.odds for one in known]))
+        new, nothing = task(), np.full(20, np.nan)
+        expected = Expected(vectors, np.eye(2), np.zeros(2), 0.0, nothing, np.zeros(20), np.zeros((20, 0)))
+        _, mean, deviation = found.update(expected)
+        inside.append((np.abs(new.odds - mean) <= found.width * deviation).mean())
+    assert 0.78 < np.mean(inside) < 0.92
