@@ -30,7 +30,7 @@ class MeasuredHub:
     Attributes:
         matrix: results.
         embeddings: of its tasks, by image set, with the seconds that they took.
-        scores: table of `fennec.metric_scores`.
+        scores: table of `fennec.bench.metric_scores`.
     """
 
     matrix: TransferMatrix

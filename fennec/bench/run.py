@@ -1,6 +1,6 @@
 """Measure models on tasks, one cell at a time, so that a team's own history becomes its own space.
 
-Every cell (model, task, protocol, seed) is measured once and kept in a folder (`fennec.cells`); a run that was
+Every cell (model, task, protocol, seed) is measured once and kept in a folder (`fennec.bench.cells`); a run that was
 interrupted in any way goes on where it was, and several runs may share a folder. In: names of models and tasks. Out:
 records.
 """

@@ -1,6 +1,6 @@
 """Fennec against forward-pass metrics on a hub that was measured with its images: same models, images and clock.
 
-Leave one task out. In: a transfer matrix, task embeddings, the table of `fennec.metric_scores`. Out: a tidy table
+Leave one task out. In: a transfer matrix, task embeddings, the table of `fennec.bench.metric_scores`. Out: a tidy table
 (task, method, measure, value) with what each method costs on a new task.
 """
 

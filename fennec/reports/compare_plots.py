@@ -1,6 +1,6 @@
 """Pictures of a comparison: quality against time, every task, and which differences are more than chance.
 
-In: what `fennec.compare.compare` returned. Out: PNG files.
+In: what `fennec.evaluation.compare.compare` returned. Out: PNG files.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A recommendation, or a comparison with metrics, as one self-contained HTML file: no network, opens from disk.
 
-In: what `Recommender` and `compare` return. Out: text of the file. Figures come from `fennec.figures`.
+In: what `Recommender` and `compare` return. Out: text of the file. Figures come from `fennec.reports.figures`.
 """
 
 from __future__ import annotations
@@ -109,7 +109,11 @@ def _render(template: str, title: str, command: str, charts: dict[str, Any], **v
     from plotly.offline import get_plotlyjs
 
     environment = Environment(
-        loader=PackageLoader("fennec"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("fennec.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     versions = {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES}
     return environment.get_template(template).render(

@@ -1,7 +1,7 @@
 """A local web page: point to a folder or drop a zip of images, set limits, read the report.
 
 It listens on this machine only and never unpacks an archive. In: what the person types. Out: the page of
-`fennec.html_report`.
+`fennec.reports.html`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Online: a dataset becomes a task embedding, a small set of mergeable statistics of proxy features.
 
-In: images (any source that `fennec.datasets` opens) and a proxy. Out: `TaskEmbedding`, computed in one
+In: images (any source that `fennec.images` opens) and a proxy. Out: `TaskEmbedding`, computed in one
 streaming pass in constant memory. Embeddings of the known tasks are kept in `data/embeddings`.
 """
 
@@ -215,7 +215,7 @@ def embed_task(
     """Embed a dataset with a proxy in one streaming pass.
 
     Args:
-        source: anything `fennec.datasets.open_dataset` accepts.
+        source: anything `fennec.open_dataset` accepts.
         proxy: a loaded proxy, or what `Proxy.load` accepts.
         max_images: images used at most, balanced over classes when there are labels.
         random_state: seed of the draw.
