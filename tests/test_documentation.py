@@ -9,6 +9,7 @@ import sys
 import zipfile
 from pathlib import Path
 from pkgutil import walk_packages
+from pydoc import locate
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ LISTED = [page for page in PAGES if page.name != "CHANGELOG.md"]
 # Without a network these say so in one line; everything else must do its work.
 NETWORK = ("torchvision:", "--download", "--proxy ViT", "--rerank", "timm:vit_tiny", "push", "pull")
 ELSEWHERE = ("fennec ui", "fennec evaluate")  # serves until interrupted, takes long: test_ui.py, test_cli.py
+NAME = re.compile(r"(?<![\w./-])fennec(?:\.[A-Za-z_]\w*)+")
 NETWORKS = """
 import torch
 from torch import nn
@@ -48,10 +50,15 @@ def wide_net():
 """
 
 
+def blocks(page: Path, language: str) -> list[str]:
+    """The code blocks of a page in one language."""
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
 def commands(page: Path) -> list[str]:
     """Lines of `bash` blocks that call fennec, comments cut off."""
-    blocks = re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    lines = [re.split(r"\s+#", line)[0].strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    text = "".join(blocks(page, "bash")).replace("\\\n", " ")
+    lines = [re.split(r"\s+#", line)[0].strip() for line in text.splitlines()]
     return [line for line in lines if line.startswith("fennec ") and not line.startswith(ELSEWHERE)]
 
 
@@ -95,6 +102,18 @@ def test_commands__of_a_page_in_order__all_run(page: Path, sandbox: Path) -> Non
             assert done.exit_code == 0, (command, done.output, done.exception)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "python.md"], ids=lambda page: page.stem)
+def test_python__blocks_of_a_page_in_order__all_run(page: Path, sandbox: Path) -> None:
+    names: dict[str, object] = {}
+    for block in blocks(page, "python"):
+        exec(compile(block, page.name, "exec"), names)
+
+
+def test_front_page__fits_on_a_few_screens() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 160
+
+
 def test_commands__there_are_many() -> None:
     assert sum(len(commands(page)) for page in LISTED) > 25
 
@@ -112,6 +131,14 @@ def test_links__lead_to_files_and_headings(page: Path) -> None:
             headings = re.findall(r"^#+ (.+)$", place.read_text(encoding="utf-8"), re.MULTILINE)
             slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
             assert anchor in slugs, f"{page.name}: {target}"
+
+
+TEXTS = [*PAGES, *ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("fennec/**/*.py")]
+
+
+@pytest.mark.parametrize("name", sorted({name for text in TEXTS for name in NAME.findall(text.read_text("utf-8"))}))
+def test_names__dotted_in_pages_notebooks_or_docstrings__exist(name: str) -> None:
+    assert locate(name) is not None
 
 
 @pytest.mark.slow
