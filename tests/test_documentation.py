@@ -133,7 +133,7 @@ def test_links__lead_to_files_and_headings(page: Path) -> None:
             assert anchor in slugs, f"{page.name}: {target}"
 
 
-TEXTS = [*PAGES, *ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("fennec/**/*.py")]
+TEXTS = [*LISTED, *ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("fennec/**/*.py")]
 
 
 @pytest.mark.parametrize("name", sorted({name for text in TEXTS for name in NAME.findall(text.read_text("utf-8"))}))
