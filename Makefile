@@ -26,23 +26,23 @@ docs: $(BIN)/.ready  ## API reference from the docstrings, in build/docs
 	$(BIN)/python -W ignore -m pdoc --docformat google -o build/docs $(subst /,.,$(patsubst %/__init__,%,$(basename $(wildcard fennec/*.py fennec/*/*.py))))
 
 bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; about seven hours
-	$(BIN)/python benchmark/leave_one_task_out.py
-	$(BIN)/python benchmark/partial_knowledge.py
-	$(BIN)/python benchmark/certainty.py
-	$(BIN)/python benchmark/ablation.py
-	$(BIN)/python benchmark/hub_study.py
-	$(BIN)/python benchmark/experiments.py
-	$(BIN)/python benchmark/train_archi2vec.py
-	$(BIN)/python benchmark/cold_start.py
-	$(BIN)/python benchmark/plot_architectures.py
-	$(BIN)/python benchmark/speed.py
-	$(BIN)/python benchmark/scoring_time.py
-	$(BIN)/python benchmark/metric_speed.py --seconds 30
-	[ ! -d ../shared ] || $(BIN)/python benchmark/metric_parity.py
-	[ ! -d ../shared ] || $(BIN)/python benchmark/real_features.py
-	[ ! -d ../shared ] || $(BIN)/python benchmark/measure_lab24.py
-	[ ! -d ../shared ] || $(BIN)/python benchmark/compare_lab24.py
-	[ ! -d ../shared ] || $(BIN)/python benchmark/engines.py
-	[ ! -d ../shared ] || $(BIN)/python benchmark/build_data.py
-	$(BIN)/python benchmark/documentation.py
-	$(BIN)/python benchmark/tables.py
+	$(BIN)/python benchmark/space/leave_one_task_out.py
+	$(BIN)/python benchmark/space/partial_knowledge.py
+	$(BIN)/python benchmark/space/certainty.py
+	$(BIN)/python benchmark/space/ablation.py
+	$(BIN)/python benchmark/space/hub_study.py
+	$(BIN)/python benchmark/space/experiments.py
+	$(BIN)/python benchmark/architectures/train_archi2vec.py
+	$(BIN)/python benchmark/architectures/cold_start.py
+	$(BIN)/python benchmark/architectures/plot_architectures.py
+	$(BIN)/python benchmark/space/speed.py
+	$(BIN)/python benchmark/space/scoring_time.py
+	$(BIN)/python benchmark/metrics/metric_speed.py --seconds 30
+	[ ! -d ../shared ] || $(BIN)/python benchmark/metrics/metric_parity.py
+	[ ! -d ../shared ] || $(BIN)/python benchmark/metrics/real_features.py
+	[ ! -d ../shared ] || $(BIN)/python benchmark/lab24/measure_lab24.py
+	[ ! -d ../shared ] || $(BIN)/python benchmark/lab24/compare_lab24.py
+	[ ! -d ../shared ] || $(BIN)/python benchmark/lab24/engines.py
+	[ ! -d ../shared ] || $(BIN)/python benchmark/data/build_data.py
+	$(BIN)/python benchmark/pages/documentation.py
+	$(BIN)/python benchmark/pages/tables.py

@@ -1,9 +1,10 @@
-"""Shared fixtures: where the real data is, a planted hub, a small proxy, generated pictures."""
+"""Shared fixtures: where the real data is, a planted hub, a small proxy, generated pictures, networks and tasks."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -134,3 +135,77 @@ def planted(
         features = vector @ lift + 0.1 * generator.standard_normal((50, 12))
         embeddings[name] = TaskEmbedding.from_features(features, name=name, proxy="planted", fingerprint="planted")
     return matrix, embeddings
+
+
+NETWORKS = """
+import os, signal, time
+import numpy as np
+import torch
+from torch import nn
+from fennec.checkpoints.encoders import Encoder
+
+def _encoder(name, width):
+    with torch.random.fork_rng():
+        torch.manual_seed(width)
+        network = nn.Sequential(nn.Conv2d(3, width, 3, stride=2), nn.BatchNorm2d(width), nn.ReLU(),
+                                nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    def transform(image):
+        return torch.from_numpy(np.asarray(image.resize((8, 8)), dtype=np.float32).transpose(2, 0, 1) / 255)
+    return Encoder(name, network, transform, preprocessing={"side": 8}, device="cpu")
+
+def small():
+    return _encoder("small", 8)
+
+def wide():
+    return _encoder("wide", 16)
+
+def slow():
+    time.sleep(1.0)
+    return _encoder("slow", 4)
+
+class Huge(nn.Module):
+    def forward(self, batch):
+        raise torch.OutOfMemoryError("tried to allocate 900 GiB")
+
+def huge():
+    return Huge()
+
+def suicidal():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def plain():
+    return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 5))
+"""
+
+
+def coloured(folder: Path, colours: dict[str, tuple[int, int, int]], n: int, *, seed: int = 0) -> Path:
+    """A folder of noisy pictures, each class in its own colour."""
+    generator = np.random.default_rng(seed)
+    for name, colour in colours.items():
+        (folder / name).mkdir(parents=True)
+        for index in range(n):
+            noise = generator.integers(-60, 60, (12, 12, 3))
+            pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with own networks, `benchnets:NAME`, that this process and those that it starts import from."""
+    folder = tmp_path_factory.mktemp("networks")
+    (folder / "benchnets.py").write_text(NETWORKS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        patch.syspath_prepend(folder)
+        yield folder
+    sys.modules.pop("benchnets", None)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, networks: Path) -> dict[str, str]:
+    """Two easy tasks."""
+    monkeypatch.chdir(tmp_path)
+    coloured(tmp_path / "fruit", {"lemon": (220, 200, 60), "plum": (120, 40, 120)}, 25)
+    coloured(tmp_path / "sea", {"deep": (20, 40, 90), "foam": (210, 220, 230), "weed": (40, 110, 60)}, 15, seed=1)
+    return {"fruit": str(tmp_path / "fruit"), "sea": str(tmp_path / "sea")}

@@ -64,7 +64,7 @@ def test_notebooks__run_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
 
 
 def test_readme__tables__as_the_result_files_say() -> None:
-    subprocess.run([sys.executable, str(ROOT / "benchmark" / "tables.py"), "--check"], check=True)
+    subprocess.run([sys.executable, str(ROOT / "benchmark" / "pages" / "tables.py"), "--check"], check=True)
 
 
 def test_wheel__installed_into_a_clean_folder__recommends(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What archi2vec says of the known architectures, stored: vectors and expected quality by name.
 
-In: `data/architecture_vectors.npz`, made by `benchmark/train_archi2vec.py`. Out: `ArchitectureVectors`; reading it
-needs neither torch nor a graph.
+In: `data/architecture_vectors.npz`, made by `benchmark/architectures/train_archi2vec.py`. Out: `ArchitectureVectors`;
+reading it needs neither torch nor a graph.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Effects:
     checkpoint: float
 
 
-# Learned over all hubs by `benchmark/cold_start.py`; reported figures use a nested choice.
+# Learned over all hubs by `benchmark/architectures/cold_start.py`; reported figures use a nested choice.
 DEFAULT_EFFECTS = Effects(0.7474, 0.2316, 0.0928, 0.0189, 0.4273, 0.1328, 0.0019, 0.2239, 0.0498)
 START = Effects(0.3, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.3, 0.1)
 TRUST = 2.0  # standard deviation of the logarithms of variances around START

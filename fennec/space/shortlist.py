@@ -18,7 +18,7 @@ from .portfolio import best_together, in_top
 from .ranking import Contribution, Explanation, RankedModel, Ranking
 from .transfer_space import TransferSpace
 
-ABSTAIN = 0.02  # resemblance below which the images change nothing that can be measured (benchmark/certainty.py)
+ABSTAIN = 0.02  # resemblance below which the images change nothing that can be measured (benchmark/space/certainty.py)
 N_DRAWS = 500  # enough for probabilities to a few hundredths
 N_PORTFOLIO_DRAWS = 5000  # sets of models are nearer to each other than single ones
 

@@ -22,7 +22,14 @@ def test_catalog__every_id__library_architecture_tag() -> None:
     catalog = load_catalog()
     for model in catalog.ids:
         library, _, rest = model.partition(":")
-        assert library in {"timm", "torchvision", "open_clip", "hf", "other", "lab24"}  # the last: benchmark/lab24.py
+        assert library in {
+            "timm",
+            "torchvision",
+            "open_clip",
+            "hf",
+            "other",
+            "lab24",
+        }  # the last: benchmark/lab24/lab24.py
         assert rest.strip() == rest != ""
     assert len(set(catalog.ids)) == len(catalog)
 

@@ -20,8 +20,8 @@ from fennec.forward.scoring import AUTO
 from fennec.measures import MEASURES
 from fennec.reports.compare_plots import plot_comparison
 from fennec.tasks.proxy import Proxy
-from tests.bench.test_run import bench, coloured, jobs_of, networks  # noqa: F401 - fixtures
-from tests.conftest import planted
+from tests.bench.conftest import jobs_of
+from tests.conftest import coloured, planted
 
 SECONDS = {FORWARD: 2.0, "logme": 0.5, "knn": 0.25, "regularised_h_score": 0.25, "perfect": 1.0, "partial": 0.0}
 
@@ -124,7 +124,7 @@ def test_compare__too_little__one_clear_line() -> None:
         load_measured_hub("vit13", proxy="fennec-mini")
 
 
-def test_score_results__every_metric_once__resumed_and_failures_kept(bench: dict[str, str], tmp_path: Path) -> None:  # noqa: F811
+def test_score_results__every_metric_once__resumed_and_failures_kept(bench: dict[str, str], tmp_path: Path) -> None:
     from fennec.bench.run import run_bench
 
     run_bench(tmp_path / "r", jobs_of(bench, "small", "plain"))
@@ -143,7 +143,7 @@ def test_score_results__every_metric_once__resumed_and_failures_kept(bench: dict
     pd.testing.assert_frame_equal(again, table)
 
 
-def test_cli__compare__folder_from_bench_to_pictures(bench: dict[str, str], tmp_path: Path) -> None:  # noqa: F811
+def test_cli__compare__folder_from_bench_to_pictures(bench: dict[str, str], tmp_path: Path) -> None:
     colours = {"one": (200, 40, 40), "two": (40, 200, 40), "three": (40, 40, 200)}
     for seed in range(3):
         bench[f"t{seed}"] = str(coloured(tmp_path / f"t{seed}", colours, 10 + seed, seed=seed + 5))

@@ -117,7 +117,7 @@ def test_embeddings__known_tasks__all_23(proxy: str) -> None:
 
 @pytest.mark.shared
 def test_build_data__from_the_published_tables__same_bytes(shared: Path, tmp_path: Path) -> None:
-    script = Path(__file__).parents[2] / "benchmark" / "build_data.py"
+    script = Path(__file__).parents[2] / "benchmark" / "data" / "build_data.py"
     subprocess.run(
         [sys.executable, str(script), "--shared", str(shared), "--output", str(tmp_path)],
         check=True,

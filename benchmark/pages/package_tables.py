@@ -1,0 +1,68 @@
+"""What the package costs and where its data comes from: time, memory, documentation, sources of results."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+from layout import RESULTS, ROOT, markdown
+
+from fennec.evidence.hubs import load_hubs
+
+
+def speed() -> str:
+    """Seconds and memory, as measured."""
+    results = pd.read_csv(RESULTS / "speed.csv")
+    rows = []
+    for what, size, seconds, mb in results.itertuples(index=False):
+        time = f"{seconds:.2f} s" if seconds >= 0.1 else f"{1000 * seconds:.3g} ms"
+        rows.append([what, f"{size:,}", time, f"{mb:.0f}"])
+    return markdown(["what", "size", "time", "peak MB of the process"], rows)
+
+
+def scoring_time() -> str:
+    """A pass through every model of a hub beside one recommendation."""
+    results = pd.read_csv(RESULTS / "scoring_time.csv")
+    rows = [[row.hub, str(row.models), f"{row.passes_s / 3600:.2g} h", f"{row.fennec_s:.1f} s", f"{row.times:,}"]
+            for row in results.itertuples()]  # fmt: skip
+    return markdown(["hub", "models", "forward passes of all", "fennec", "times faster"], rows)
+
+
+def documentation() -> str:
+    """Docstrings, examples, notebooks, wheel and imports."""
+    results = pd.read_csv(RESULTS / "documentation.csv", keep_default_na=False)
+    rows = [
+        [row.what, f"{float(row.value):.2f} {row.unit}" if row.unit else f"{float(row.value):,.0f}"]
+        for row in results.itertuples()
+    ]
+    return markdown(["what", "value"], rows)
+
+
+def sources() -> str:
+    """Paper, repository and licence of every source of results, and the hubs made from it."""
+    hubs: dict[str, list[str]] = {}
+    for name, hub in load_hubs().items():
+        hubs.setdefault(hub.source, []).append(f"`{name}`")
+    rows = [
+        [f"[{name}](../data/cards/{name}.md)", ", ".join(hubs.get(name, ["-"])), card["paper"],
+         card["repository and commit"], card["licence of the repository"], card["protocol"], card["size"]]
+        for name, card in _cards().items()
+    ]  # fmt: skip
+    header = ["source", "hubs", "paper", "repository and commit", "licence", "protocol", "size"]
+    return markdown(header, rows).replace("---:", "---")
+
+
+def caveats() -> str:
+    """What to know about every source."""
+    return "\n".join(f"- **{name}**: {card['caveats']}" for name, card in _cards().items())
+
+
+def _cards() -> dict[str, dict[str, str]]:
+    """Fields of every data card, by source."""
+    return {
+        path.stem: dict(re.findall(r"^\| ([^|]+?) \| (.+) \|$", path.read_text(encoding="utf-8"), re.MULTILINE))
+        for path in sorted((ROOT / "data" / "cards").glob("*.md"))
+    }
+
+
+TABLES = (speed, scoring_time, documentation, sources, caveats)

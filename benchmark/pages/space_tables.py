@@ -1,0 +1,251 @@
+"""How good the recommendation is, and what each part adds: tables of the scripts in `benchmark/space`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from layout import RESULTS, markdown, number, over_hubs, won
+
+from fennec.evaluation.leave_one_task_out import EVALUATED_HUBS, METHODS, summarise
+from fennec.evidence.hubs import load_matrix
+from fennec.measures import bootstrap_interval
+from fennec.space.shortlist import ABSTAIN
+
+MEASURES = ("tau_w", "tau_w_true", "spearman", "pearson", "regret@1", "regret@3", "regret@5", "rel@1", "recall@5",
+            "ndcg@5")  # fmt: skip
+
+
+def leave_one_task_out() -> str:
+    """Mean tau_w per hub and method."""
+    results = pd.read_csv(RESULTS / "leave_one_task_out.csv")
+    table = summarise(results).set_index(["hub", "method"])
+    names = [name for name in METHODS if name != "oracle"]
+    rows = []
+    for hub in EVALUATED_HUBS:
+        matrix, own = load_matrix(hub), table.loc[hub]
+        gain, low, high = gain_interval(results, hub)
+        best = own["mean"].drop("oracle").max()
+        cells = [number(own["mean"].get(name, np.nan)) for name in names]
+        cells = [f"**{cell}**" if cell == number(best) else cell for cell in cells]
+        fennec = own.loc["fennec"]
+        rows.append([
+            hub, f"{matrix.n_models} x {int(fennec['n_tasks'])}", *cells, number(own["mean"]["oracle"]),
+            f"{gain:+.3f} [{low:+.3f}, {high:+.3f}]", "/".join(f"{fennec[key]:.0f}" for key in ("win", "tie", "loss")),
+            number(fennec["gap_closure"], 2, "+"),
+        ])  # fmt: skip
+    wide = table["mean"].unstack().loc[list(EVALUATED_HUBS)]
+    gain = wide["fennec"].mean() - wide["static"].mean()
+    closure = gain / (wide["oracle"].mean() - wide["static"].mean())
+    means = [number(wide[name].mean(skipna=False)) for name in names]
+    rows.append(["mean", "", *means, number(wide["oracle"].mean()), f"{gain:+.3f}", "", number(closure, 2, "+")])
+    header = ["hub", "models x tasks", *names, "oracle", "fennec - static [95 %]", "win/tie/loss", "gap closure"]
+    return markdown(header, rows)
+
+
+def gain_interval(results: pd.DataFrame, hub: str) -> tuple[float, float, float]:
+    """Mean gain in tau_w of `fennec` over `static` per task of a hub, and its 95 % bootstrap interval."""
+    chosen = results[(results["hub"] == hub) & (results["measure"] == "tau_w")]
+    wide = chosen.pivot(index="task", columns="method", values="value")
+    difference = (wide["fennec"] - wide["static"]).to_numpy()
+    return float(difference.mean()), *bootstrap_interval(difference)
+
+
+def measures() -> str:
+    """Every measure, mean over hubs of the mean over tasks; regret in points."""
+    results = pd.read_csv(RESULTS / "leave_one_task_out.csv")
+    table = results.groupby(["method", "measure", "hub"])["value"].mean().unstack().mean(axis=1, skipna=False).unstack()
+    points = [100 if measure.startswith("regret") else 1 for measure in MEASURES]
+    rows = [
+        [name, *(number(scale * table.loc[name, measure], 3 if scale == 1 else 1)
+                 for scale, measure in zip(points, MEASURES, strict=True))]
+        for name in METHODS
+        if table.loc[name].notna().all()  # defined on every hub
+    ]  # fmt: skip
+    return markdown(["method", *MEASURES], rows)
+
+
+def front_page() -> str:
+    """The same in words for a newcomer: order, and accuracy lost by trying only the head of the list."""
+    ways = {
+        "random": "by chance",
+        "largest": "the largest model",
+        "fennec-paper": "Fennec as first published (matrix factorisation, random forest)",
+        "static": "the average over the other datasets, images not looked at",
+        "fennec": "**Fennec**",
+        "oracle": "upper end: told how the datasets truly relate, which nobody can know",
+    }
+    results = pd.read_csv(RESULTS / "leave_one_task_out.csv")
+    table = results.groupby(["method", "measure", "hub"])["value"].mean().unstack().mean(axis=1, skipna=False).unstack()
+    rows = [
+        [words, number(table.loc[name, "tau_w"]), *(number(100 * table.loc[name, f"regret@{k}"], 1) for k in (1, 3, 5))]
+        for name, words in ways.items()
+    ]
+    return markdown(["how the models are put in order", "agreement", "lost with 1", "lost with 3", "lost with 5"], rows)
+
+
+def duels() -> str:
+    """Tasks won, tied and lost in tau_w by the default against other methods, hub by hub."""
+    results = pd.read_csv(RESULTS / "leave_one_task_out.csv")
+    own = pd.read_parquet(RESULTS / "lab24_comparison.parquet")
+    own = own[own["proxy"].isin(["", "dav2-ViT-S-14"])].assign(hub="lab24")
+    means = own[(own["measure"] == "tau_w") & (own["forward_passes"] == own["forward_passes"].max())]
+    best = str(means.groupby("method")["value"].mean().idxmax())
+    others = ["static", "fennec-paper", "largest", "imagenet", best]
+    both = pd.concat([results, own])
+    wide = both[both["measure"] == "tau_w"].pivot(index=["hub", "task"], columns="method", values="value")
+    rows = []
+    for hub in (*EVALUATED_HUBS, "lab24"):
+        line = [hub]
+        for other in others:
+            change = (wide.loc[hub, "fennec"] - wide.loc[hub, other]).dropna().round(9)
+            line.append(won(change) if len(change) else "-")
+        rows.append(line)
+    return markdown(["hub", *(f"against {other}" for other in others)], rows)
+
+
+def coverage() -> str:
+    """Share of held-out results inside the 80 % interval."""
+    table = _certainty()["coverage@80"].groupby("hub").agg(["mean", "size"])
+    rows = [
+        ["tasks held out", *(str(table.loc[hub, "size"]) for hub in EVALUATED_HUBS)],
+        ["share inside", *(f"{table.loc[hub, 'mean']:.2f}" for hub in EVALUATED_HUBS)],
+    ]
+    return markdown(["hub", *EVALUATED_HUBS], rows)
+
+
+def calibration() -> str:
+    """Probability of being among the five best of a task, and how many were."""
+    results = pd.read_csv(RESULTS / "calibration.csv")
+    counts = results.assign(said=results["n"] * results["predicted"], were=results["n"] * results["observed"])
+    bins = counts.groupby(["low", "high"])[["n", "said", "were"]].sum()
+    header = ["probability said", *(f"{100 * low:.0f}-{100 * high:.0f} %" for low, high in bins.index)]
+    rows = [
+        ["models", *(f"{n:,.0f}" for n in bins["n"])],
+        ["mean probability", *(f"{100 * share:.1f} %" for share in bins["said"] / bins["n"])],
+        ["among the five best", *(f"{100 * share:.1f} %" for share in bins["were"] / bins["n"])],
+    ]
+    return markdown(header, rows)
+
+
+def portfolio() -> str:
+    """Regret of the K best of the ranking and of a portfolio of K, mean over hubs."""
+    wide = _certainty()
+    rows = []
+    for size in (2, 3, 5, 10):
+        plain, together = wide[f"regret@{size}"], wide[f"portfolio regret@{size}"]
+        change = together - plain
+        low, high = over_hubs(change)
+        rows.append([str(size), number(plain.groupby("hub").mean().mean(), 2),
+                     number(together.groupby("hub").mean().mean(), 2),
+                     f"{change.groupby('hub').mean().mean():+.2f} [{low:+.2f}, {high:+.2f}]",
+                     won(-change)])  # fmt: skip
+    return markdown(["K", "K best", "portfolio of K", "difference [95 %]", "tasks lower/same/higher"], rows)
+
+
+def resemblance() -> str:
+    """What looking at the images gains where they resemble known tasks, and where they do not."""
+    wide = _certainty()
+    rows = []
+    for name, chosen in (("abstains", wide["resemblance"] < ABSTAIN), ("looks", wide["resemblance"] >= ABSTAIN)):
+        gain = wide.loc[chosen, "gain"]
+        low, high = bootstrap_interval(gain.to_numpy())
+        rows.append([name, str(len(gain)), f"{gain.mean():+.3f} [{low:+.3f}, {high:+.3f}]",
+                     f"{(gain > 0).mean():.2f}"])  # fmt: skip
+    return markdown(["", "tasks", "gain in tau_w [95 %]", "share of tasks that gain"], rows)
+
+
+def _certainty() -> pd.DataFrame:
+    results = pd.read_csv(RESULTS / "certainty.csv")
+    return results.pivot(index=["hub", "task"], columns="measure", values="value")
+
+
+def partial_knowledge() -> str:
+    """Mean tau_w over tasks against the number of results folded in."""
+    results = pd.read_csv(RESULTS / "partial_knowledge.csv")
+    chosen = results[results["measure"] == "tau_w"]
+    table = chosen.groupby(["hub", "method", "n_known"])["value"].mean().unstack()
+    rows = [[f"{hub}, {method}", *(number(value) for value in line)] for (hub, method), line in table.iterrows()]
+    return markdown(["results folded in", *map(str, table.columns)], rows)
+
+
+def hub_study() -> str:
+    """The gap between static history and the oracle, with weights learned on the same models and on others."""
+    results = pd.read_csv(RESULTS / "hub_study.csv")
+    rows = []
+    for hub in EVALUATED_HUBS:
+        part = results[results["hub"] == hub]
+        mean = part.groupby("what")["value"].mean()
+        same = part[part["what"].str.startswith("agreement")]
+        others = ", ".join(f"{number(value)} ({name.removeprefix('agreement ')})"
+                           for name, value in same.groupby("what")["value"].mean().items())  # fmt: skip
+        rows.append([hub, *(number(mean[name]) for name in ("static", "oracle", "oracle, other models")),
+                     number(mean["oracle"] - mean["static"], sign="+"),
+                     number(mean["oracle, other models"] - mean["static"], sign="+"),
+                     number(mean["spread"], 1), f"{100 * mean['within a point']:.0f} %", others or "-"])  # fmt: skip
+    means = results.groupby(["what", "hub"])["value"].mean().unstack("what")
+    gaps = [(means[name] - means["static"]).mean() for name in ("oracle", "oracle, other models")]
+    rows.append(["mean", *(number(means[name].mean()) for name in ("static", "oracle", "oracle, other models")),
+                 *(number(gap, sign="+") for gap in gaps), number(means["spread"].mean(), 1), "", ""])  # fmt: skip
+    header = ["hub", "static", "oracle", "oracle, other models", "gap", "gap, other models", "spread, points",
+              "within a point of the best", "agreement with other hubs"]  # fmt: skip
+    return markdown(header, rows)
+
+
+def ablation() -> str:
+    """Mean tau_w of the default with one part left out or replaced."""
+    results = pd.read_csv(RESULTS / "ablation.csv")
+    wide = results.pivot(index=["hub", "task"], columns="variant", values="tau_w")
+    rows = []
+    for name in results["variant"].unique():
+        hubs = wide[name].groupby("hub").mean()
+        change = wide[name] - wide["fennec"]
+        low, high = over_hubs(change)
+        rows.append([name, *(number(hubs[hub]) for hub in EVALUATED_HUBS), number(hubs.mean(), 4),
+                     f"{change.groupby('hub').mean().mean():+.4f} [{low:+.3f}, {high:+.3f}]"])  # fmt: skip
+    return markdown(["variant", *EVALUATED_HUBS, "mean", "against the default [95 %]"], rows)
+
+
+def proxies_in_the_space() -> str:
+    """Gain over static history under the embeddings of each proxy."""
+    files = {"fennec-mini": "leave_one_task_out.csv", "dav2-ViT-S-14": "leave_one_task_out_dav2-ViT-S-14.csv"}
+    rows = []
+    for name, file in files.items():
+        table = summarise(pd.read_csv(RESULTS / file)).set_index(["method", "hub"])["mean"]
+        gain = (table["fennec"] - table["static"])[list(EVALUATED_HUBS)]
+        rows.append([name, *(number(value, sign="+") for value in gain), number(gain.mean(), sign="+")])
+    return markdown(["proxy", *EVALUATED_HUBS, "mean"], rows)
+
+
+def experiments() -> str:
+    """Mean gain over static history of every idea, per hub, and its interval over all tasks; and the way to go."""
+    results = pd.read_csv(RESULTS / "experiments.csv")
+    results["gain"] = results["tau_w"] - results["static"]
+    rows = []
+    for idea, part in results[results["hub"] != "lab24"].groupby("idea", sort=False):
+        low, high = over_hubs(part.set_index("hub")["gain"])
+        hubs = part.groupby("hub", sort=False)["gain"].mean()
+        rows.append([idea, *(number(hubs[hub], sign="+") for hub in EVALUATED_HUBS), number(hubs.mean(), 4, "+"),
+                     f"[{low:+.3f}, {high:+.3f}]"])  # fmt: skip
+    means = pd.read_csv(RESULTS / "hub_study.csv").groupby(["what", "hub"])["value"].mean().unstack("what")
+    for name in ("oracle, other models", "oracle"):
+        gap = means[name] - means["static"]
+        line = [*(number(gap[hub], sign="+") for hub in EVALUATED_HUBS), number(gap.mean(), 4, "+"), ""]
+        rows.append([f"*{name}*", *line])
+    return markdown(["idea", *EVALUATED_HUBS, "mean over hubs", "95 %"], rows)
+
+
+def experiments_lab24() -> str:
+    """Ideas that need forward-pass scores."""
+    results = pd.read_csv(RESULTS / "experiments.csv")
+    rows = []
+    for idea, part in results[results["hub"] == "lab24"].groupby("idea", sort=False):
+        gain = (part["tau_w"] - part["static"]).to_numpy()
+        low, high = bootstrap_interval(gain)
+        rows.append([idea, number(part["static"].mean()), number(part["tau_w"].mean()),
+                     f"{gain.mean():+.3f} [{low:+.3f}, {high:+.3f}]"])  # fmt: skip
+    return markdown(["idea", "static", "tau_w", "gain [95 %]"], rows)
+
+
+TABLES = (
+    front_page, leave_one_task_out, measures, duels, coverage, calibration, portfolio, resemblance, partial_knowledge,
+          hub_study, ablation, proxies_in_the_space, experiments, experiments_lab24)  # fmt: skip

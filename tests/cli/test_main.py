@@ -1,0 +1,92 @@
+"""What all commands share: results on stdout, one line on stderr, exit codes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from fennec.cli import main as cli
+from tests.cli.conftest import Run, one_line
+
+
+@pytest.mark.parametrize("name", sorted(get_command(cli.app).commands))
+def test_commands__for_programs__json_everywhere_and_quiet_where_there_is_work(name: str) -> None:
+    options = {option for parameter in get_command(cli.app).commands[name].params for option in parameter.opts}
+    if name != "ui":  # which is for people
+        assert "--json" in options
+    if name not in ("ui", "add-model", "push", "pull"):  # whose output is one line anyway
+        assert "--quiet" in options
+
+
+def test_completion__bash__offers_the_command() -> None:
+    words = {"_FENNEC_COMPLETE": "complete_bash", "COMP_WORDS": "fennec rec", "COMP_CWORD": "1"}
+    script = Path(sys.executable).with_name("fennec")
+    done = subprocess.run([script], env={**os.environ, **words}, capture_output=True, text=True)
+    assert done.stdout.split() == ["recommend"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("recommend", "nowhere"), 1, "no dataset at 'nowhere'"),
+        (("recommend", ""), 1, "empty string"),
+        (("recommend", "sklearn:digits", "--hub", "hf18"), 1, "did you mean 'hf180'"),
+        (("recommend", "sklearn:digits", "--protocol", "tune"), 1, "unknown protocol"),
+        (("recommend", "sklearn:digits", "--proxy", "fenec"), 1, "unknown proxy"),
+        (("recommend", "sklearn:digits", "--where", "size < 3"), 1, "unknown column 'size'"),
+        (("recommend", "sklearn:digits", "--where", "params < 3"), 3, "loosen the condition"),
+        (("recommend", "sklearn:digits", "--space", "nowhere"), 1, "no recommender in 'nowhere'"),
+        (("recommend", "sklearn:digits", "--known", "nowhere.csv"), 1, "no file nowhere.csv"),
+        (("explain", "sklearn:digits", "timm:resnet5O"), 1, "did you mean"),
+        (("models", "--where", "params < 3"), 3, "loosen"),
+        (("tasks", "--hub", "hf18"), 1, "did you mean 'hf180'"),
+        (("embed",), 1, "either a dataset or --known"),
+        (("fit", "x", "--results", "nowhere.csv"), 1, "no file nowhere.csv"),
+        (("evaluate", "--hub", "cnn11", "--method", "fenec"), 1, "did you mean 'fennec'"),
+    ],
+)
+def test_command__bad_input__one_line_and_code(run: Run, arguments: tuple, code: int, message: str) -> None:
+    seen, out, error = run(*arguments)
+    assert seen == code
+    assert out == ""
+    assert message in one_line(error)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("recommend",), ("recommend", "x", "-n", "0"), ("recommend", "x", "--nonsense"), ("nonsense",)],
+)
+def test_command__wrong_usage__code_2(run: Run, arguments: tuple) -> None:
+    code, out, error = run(*arguments)
+    assert code == 2
+    assert "Usage" in error
+    assert out == ""
+
+
+def test_version_and_help__no_heavy_import() -> None:
+    probe = (
+        "import sys, typer.testing; from fennec.cli.main import app;"
+        "result = typer.testing.CliRunner().invoke(app, ['--help']);"
+        "assert result.exit_code == 0, result.output;"
+        "heavy = {'torch', 'timm', 'open_clip', 'faiss', 'sklearn', 'pandas', 'scipy'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", probe], check=True)
+
+
+def test_unexpected_error__one_line_traceback_on_request(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("boom")
+
+    monkeypatch.setattr("fennec.evidence.hubs.load_hubs", broken)
+    code, _, error = run("hubs")
+    assert code == 1
+    assert "unexpected ZeroDivisionError: boom; FENNEC_DEBUG=1" in one_line(error)
+    monkeypatch.setenv("FENNEC_DEBUG", "1")
+    with pytest.raises(Exception, match="boom"):
+        run("hubs")
