@@ -42,6 +42,10 @@ class UnsupportedModelError(FennecError):
     """A model is known, but Fennec cannot run it."""
 
 
+class ModelFailedError(FennecError):
+    """A model's own code failed on the pictures, or what it gives is of no use."""
+
+
 class MissingExtraError(FennecError, ImportError):
     """An optional dependency is not installed."""
 

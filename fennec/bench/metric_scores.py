@@ -54,11 +54,13 @@ class ScoreJob:
 
 
 def score_task(job: ScoreJob, device: str) -> list[dict[str, Any]]:
-    """Rows of one task; a model that cannot be loaded has one row with the reason."""
+    """Rows of one task; a model that cannot be loaded or run has one row with the reason."""
     import torch
 
     from fennec.checkpoints.encoders import Encoder
     from fennec.forward.features import extract_features
+    from fennec.forward.foreign import foreign, let_go
+    from fennec.forward.scoring import on_common_images
     from fennec.images.task_images import open_task
 
     torch.set_num_threads(job.threads)
@@ -68,28 +70,32 @@ def score_task(job: ScoreJob, device: str) -> list[dict[str, Any]]:
     for model in job.models:
         forget_peak(device)
         try:
-            encoder = Encoder.load(model, weights=dict(job.weights).get(model), device=device)
+            with foreign("loading it"):
+                encoder = Encoder.load(model, weights=dict(job.weights).get(model), device=device)
             found = extract_features(encoder, images, max_images=len(images), cached=False)
         except FennecError as error:
+            let_go(error)
             rows.append(_row(job.task, model, FORWARD, float("nan"), str(error), 0.0))
             continue
         sets.append(found)
         rows.append(
             {**_row(job.task, model, FORWARD, float("nan"), "", found.seconds), "peak_mb": peak_megabytes(device)}
         )
+    sets = on_common_images(sets)
     for name in NAMES:
         rows += _score(name, job.task, sets, device)
     return rows
 
 
 def _score(name: str, task: str, sets: Sequence[FeatureSet], device: str) -> list[dict[str, Any]]:
+    from fennec.forward.scoring import score_one, score_together
     from fennec.metrics import find_metric
 
     metric = find_metric(name)
     forget_peak(device)
     start = time.perf_counter()
     if metric.takes == "set":
-        scores = metric.function([each.features for each in sets], sets[0].labels, device=device) if sets else []
+        scores = score_together(metric, sets, device) if sets else []
         seconds = (time.perf_counter() - start) / max(len(sets), 1)
         rows = [
             _row(task, each.model, name, float(score), score.reason, seconds)
@@ -99,11 +105,7 @@ def _score(name: str, task: str, sets: Sequence[FeatureSet], device: str) -> lis
         rows = []
         for each in sets:
             start = time.perf_counter()
-            first = each.probs if metric.takes == "probs" else each.features
-            if first is None:
-                rows.append(_row(task, each.model, name, float("nan"), "the model has no source head", 0.0))
-                continue
-            score = metric.function(first, each.labels, device=device)
+            score = score_one(metric, each, device)
             rows.append(_row(task, each.model, name, float(score), score.reason, time.perf_counter() - start))
     peak = peak_megabytes(device)
     return [{**row, "peak_mb": peak} for row in rows]

@@ -10,16 +10,18 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fennec.checkpoints.encoders import Encoder
 from fennec.errors import FennecError, InputError
 from fennec.forward.features import extract_features
+from fennec.forward.foreign import check_tolerable, stack, transform_all
 from fennec.images.datasets import ImageDataset, ReadReport, iter_images
 from fennec.metrics.linear_models import fit_linear, folds, predict, standardise
 
@@ -27,11 +29,12 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from fennec.forward.features import FeatureSet
     from fennec.images.task_images import TaskImages
 
 WARM_UP = 0.1  # share of the steps over which the learning rate rises
 FOLDS = 5  # one of them is the validation part
+Part = Literal["train", "test"]
+PARTS: tuple[Part, Part] = ("train", "test")
 
 
 class DivergedError(FennecError):
@@ -97,11 +100,13 @@ def measure(encoder: Encoder, task: TaskImages, protocol: Protocol, *, seed: int
 
     Returns:
         `value` (top-1 accuracy on the test images), `chosen` (the point of the grid), `grid` (accuracy of each point
-        on the validation part), `curve` (training loss of each epoch) and the numbers of images and classes.
+        on the validation part), `curve` (training loss of each epoch), the numbers of images and classes, and how many
+        images could not be read or that the model failed on.
 
     Raises:
         DivergedError: the final training has no finite loss.
-        InputError: none of the images can be read.
+        InputError: none of the images of a part can be read, or none of a class that it has.
+        ModelFailedError: the model's own code fails.
     """
     import torch
 
@@ -118,10 +123,7 @@ def measure(encoder: Encoder, task: TaskImages, protocol: Protocol, *, seed: int
 
 def _linear_probe(encoder: Encoder, task: TaskImages, protocol: Protocol, seed: int) -> dict[str, Any]:
     """Logistic regression on standardised features."""
-    train, test = (
-        extract_features(encoder, part, max_images=len(part), random_state=seed) for part in (task.train, task.test)
-    )
-    x, y = _features(train)
+    (x, y), (z, truth) = (_features(encoder, task, part, seed) for part in PARTS)
     fit, held = next(folds(y, FOLDS, random_state=seed))
     n_classes = len(task.train.class_names)
     inner, outer, weights, grid = standardise(x[fit], x[fit]), standardise(x[held], x[fit]), None, []
@@ -130,14 +132,13 @@ def _linear_probe(encoder: Encoder, task: TaskImages, protocol: Protocol, seed: 
         grid.append({"strength": strength, "accuracy": _accuracy(predict(outer, weights), y[held])})
     best = max(grid, key=lambda point: point["accuracy"])
     weights = fit_linear(standardise(x, x), y, n_classes, loss="cross_entropy", strength=best["strength"])
-    z, truth = _features(test)
     value = _accuracy(predict(standardise(z, x), weights), truth)
-    return _result(value, best, grid, [], len(x), len(z))
+    return _result(value, best, grid, [], x, z, task)
 
 
 def _finetune(encoder: Encoder, task: TaskImages, protocol: Protocol, seed: int) -> dict[str, Any]:
     """AdamW on all weights, cosine schedule, a new linear head that starts at zero."""
-    x, y = _pixels(encoder, task.train)
+    x, y = _pixels(encoder, task, "train")
     fit, held = next(folds(y, FOLDS, random_state=seed))
     start = {name: tensor.clone() for name, tensor in encoder.model.state_dict().items()}
     n_classes = len(task.train.class_names)
@@ -153,12 +154,12 @@ def _finetune(encoder: Encoder, task: TaskImages, protocol: Protocol, seed: int)
         head, curve = _train(encoder, x, y, n_classes, best, protocol, seed)
         if not all(math.isfinite(loss) for loss in curve):
             raise DivergedError(f"the training loss of '{encoder.name}' is not finite")
-        z, truth = _pixels(encoder, task.test)
+        z, truth = _pixels(encoder, task, "test")
         value = _accuracy(_logits(encoder, head, z, protocol), truth)
     finally:
         encoder.model.load_state_dict(start)
         encoder.model.eval()
-    return _result(value, best, grid, curve, len(x), len(z))
+    return _result(value, best, grid, curve, x, z, task)
 
 
 def _train(
@@ -227,25 +228,53 @@ def _on(encoder: Encoder, batch: Tensor) -> Tensor:
     return batch.to(encoder.device, memory_format=torch.channels_last)
 
 
-def _pixels(encoder: Encoder, images: ImageDataset) -> tuple[Tensor, Tensor]:
+def _pixels(encoder: Encoder, task: TaskImages, part: Part) -> tuple[Tensor, Tensor]:
     """All images as the model takes them, (n_images, 3, side, side), and their labels."""
     import torch
 
-    report = ReadReport()
-    read = [
-        (position, encoder.transform(image)) for position, image in iter_images(images, np.arange(len(images)), report)
-    ]
+    images, report = getattr(task, part), ReadReport()
+    pixels: list[Tensor] = []
+    positions: list[int] = []
+    refused: list[tuple[str, str]] = []
+    for position, image in iter_images(images, np.arange(len(images)), report):
+        made, failed = transform_all(encoder, [image])
+        pixels += made
+        positions += [position] * len(made)
+        refused += [(images.items[position], reason) for reason in failed.values()]
     report.check_enough(images.name)
-    assert images.labels is not None
-    labels = images.labels[[position for position, _ in read]]
-    return torch.stack([pixels for _, pixels in read]), torch.from_numpy(labels)
+    check_tolerable(refused, report.n_read)
+    labels = images.labels[positions]
+    _check_classes(images, part, labels, [*report.skipped, *refused])
+    return stack(pixels), torch.from_numpy(labels)
 
 
-def _features(found: FeatureSet) -> tuple[Tensor, Tensor]:
+def _features(encoder: Encoder, task: TaskImages, part: Part, seed: int) -> tuple[Tensor, Tensor]:
+    """Features of all images, (n_images, n_features), and their labels."""
     import torch
 
+    images = getattr(task, part)
+    found = extract_features(encoder, images, max_images=len(images), random_state=seed)
     assert found.labels is not None
+    _check_classes(images, part, found.labels, [*found.skipped, *found.refused])
     return torch.from_numpy(found.features).double(), torch.from_numpy(found.labels)
+
+
+def _check_classes(
+    images: ImageDataset, part: Part, labels: NDArray[np.int64], lost: Sequence[tuple[str, str]]
+) -> None:
+    """A problem that lost a class to unreadable images is another, easier problem.
+
+    Raises:
+        InputError: a class of this part has no image left.
+    """
+    assert images.labels is not None
+    for label in np.setdiff1d(images.labels, labels):
+        names = {images.items[int(position)] for position in np.flatnonzero(images.labels == label)}
+        item, reason = next(pair for pair in lost if pair[0] in names)
+        raise InputError(
+            f"class '{images.class_names[label]}' of '{images.name}' has no image in the {part} part that can be read "
+            f"({item}: {reason})"
+        )
 
 
 def _accuracy(logits: Tensor, truth: Tensor) -> float:
@@ -257,12 +286,14 @@ def _result(
     best: dict[str, float],
     grid: list[dict[str, float]],
     curve: list[float],
-    n_train: int,
-    n_test: int,
+    train: Tensor,
+    test: Tensor,
+    task: TaskImages,
 ) -> dict[str, Any]:
     chosen = {name: number for name, number in best.items() if name != "accuracy"}
-    return {"value": value, "metric": "top1", "chosen": chosen, "grid": grid, "curve": curve, "n_train": n_train,
-            "n_test": n_test}  # fmt: skip
+    n_left_out = len(task.train) + len(task.test) - len(train) - len(test)
+    return {"value": value, "metric": "top1", "chosen": chosen, "grid": grid, "curve": curve, "n_train": len(train),
+            "n_test": len(test), "n_left_out": n_left_out}  # fmt: skip
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fennec.errors import FennecError, InputError
+from fennec.errors import FennecError, InputError, ModelFailedError
 from fennec.files import write_whole
 from fennec.memory import forget_peak, peak_megabytes
 
@@ -98,16 +98,17 @@ def measure_cell(job: Job, device: str) -> Record:
             "weights": encoder.fingerprint,
             **measure(encoder, images, job.protocol, seed=job.seed),
         }
-    except Exception as error:  # of a library or a network of the user's own
+    except (Exception, SystemExit) as error:  # of a library or a network of the user's own
         record = failure(error)
     peak = peak_megabytes(device)
     return {**_identity(job), **record, "seconds": time.perf_counter() - start, "peak_mb": peak, "device": device,
             "versions": _versions()}  # fmt: skip
 
 
-def failure(error: Exception) -> Record:
-    """How a failure stands in a record: its class and one line."""
-    return {"status": "failed", "error": type(error).__name__, "message": " ".join(str(error).split())[:500]}
+def failure(error: BaseException) -> Record:
+    """How a failure stands in a record: its class, of foreign code the one it had there, and one line."""
+    first = error.__cause__ if isinstance(error, ModelFailedError) and error.__cause__ else error
+    return {"status": "failed", "error": type(first).__name__, "message": " ".join(str(error).split())[:500]}
 
 
 def make_jobs(
@@ -209,7 +210,7 @@ def run_bench(
         summary.measured += 1
         summary.failed.update([record["error"]] if record["status"] == "failed" else [])
         summary.seconds = time.perf_counter() - start
-        outcome = f"{record['value']:.3f}" if record["status"] == "done" else f"{record['error']}: {record['message']}"
+        outcome = _outcome(record)
         passed = summary.measured + summary.kept + summary.elsewhere
         remaining = (len(jobs) - passed) * summary.seconds / summary.measured
         report(
@@ -218,6 +219,14 @@ def run_bench(
         )
     summary.seconds = time.perf_counter() - start
     return summary
+
+
+def _outcome(record: Record) -> str:
+    """What became of a cell, in words."""
+    if record["status"] == "failed":
+        return f"{record['error']}: {record['message']}"
+    left_out = record.get("n_left_out", 0)
+    return f"{record['value']:.3f}" + (f" ({left_out} images could not be read and were left out)" if left_out else "")
 
 
 def find_devices(device: str | None, *, threads: int = 1) -> tuple[list[str], int]:

@@ -10,7 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fennec.errors import ArtifactError, InputError, MissingExtraError, UnsupportedModelError, did_you_mean
+from fennec.errors import (
+    ArtifactError,
+    InputError,
+    MissingExtraError,
+    ModelFailedError,
+    UnsupportedModelError,
+    did_you_mean,
+)
 from fennec.settings import default_device
 
 from .catalog import load_catalog
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
 
     Split = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
+OWN_SPLIT = "give fennec.Encoder a `split` that takes the features out"
 ADVICE = "give local weights with --weights MODEL=FILE"
 
 
@@ -127,16 +135,33 @@ class Encoder:
         half = torch.autocast(self.device.type, dtype=torch.float16, enabled=self.device.type == "cuda")
         with torch.inference_mode(), half:
             features, logits = self._split(place)
-        probs = None if logits is None else torch.softmax(logits.float(), dim=1).cpu()
-        return _flat(features).float().cpu(), probs
+        probs = None if logits is None or logits.ndim != 2 else torch.softmax(logits.float(), dim=1).cpu()
+        return _flat(features, len(batch)).float().cpu(), probs
 
     def embed(self, batch: Tensor) -> Tensor:
         """Features of a batch on its own device, (n, n_features), with gradients: what fine-tuning works on."""
-        return _flat(self._split(batch)[0])
+        return _flat(self._split(batch)[0], len(batch))
 
 
-def _flat(features: Tensor) -> Tensor:
-    """One vector per picture: mean over positions (n, channels, h, w) or tokens (n, tokens, channels)."""
+def _flat(features: Tensor, n: int) -> Tensor:
+    """One vector for each of n pictures: mean over positions (n, channels, h, w) or tokens (n, tokens, channels).
+
+    Raises:
+        ModelFailedError: the network gives something else.
+    """
+    import torch
+
+    if not isinstance(features, torch.Tensor):
+        raise ModelFailedError(f"the network gives a {type(features).__name__}, not a tensor; {OWN_SPLIT}")
+    shape = tuple(features.shape)
+    if features.ndim not in (2, 3, 4) or shape[0] != n or 0 in shape or features.is_complex():
+        kind = "complex numbers" if features.is_complex() else "features"
+        raise ModelFailedError(
+            f"the network gives {kind} of shape {shape} for {n} pictures; expected real ones of shape "
+            f"({n}, n_features), with positions or tokens at most; {OWN_SPLIT}"
+        )
+    if not features.is_floating_point():
+        features = features.float()
     if features.ndim == 4:
         return features.mean(dim=(2, 3))
     return features.mean(dim=1) if features.ndim == 3 else features

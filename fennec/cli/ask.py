@@ -93,9 +93,7 @@ def recommend(
         write_page(
             html, recommendation_html(ranking, found.recommender, task, found.images, command=typed()), quiet=quiet
         )
-    print_ranking(ranking, as_json, as_csv, quiet, {"n_images": task.n_images, "skipped": task.skipped})
-    for item, reason in task.skipped[:5]:
-        typer.echo(f"skipped {item.encode('utf-8', 'backslashreplace').decode()}: {reason}", err=True)
+    print_ranking(ranking, as_json, as_csv, quiet)
 
 
 def explain(
@@ -138,7 +136,7 @@ def score(
     from dataclasses import replace
 
     ranking = _score(dataset, names(models), metric, weights, device, split, max_images, seed, progress=not quiet)
-    print_ranking(replace(ranking, models=ranking.models[:n]), as_json, as_csv, quiet, {})
+    print_ranking(replace(ranking, models=ranking.models[:n]), as_json, as_csv, quiet)
 
 
 def _prepared(

@@ -39,7 +39,10 @@ SeedOption = Annotated[int, typer.Option("--seed", help="Seed of the draw of ima
 SpaceOption = Annotated[Path | None, typer.Option("--space", help="Folder made by 'fennec fit' instead of a hub.")]
 
 MetricOption = Annotated[
-    str, typer.Option("--metric", help="Metrics by commas, such as lead,sfda or 'ped(logme)'; auto takes three.")
+    str,
+    typer.Option(
+        "--metric", help="Metrics by commas, such as lead,'sfda(pca_dim=32)' or 'ped(logme)'; auto takes three."
+    ),
 ]
 WeightsOption = Annotated[
     list[str] | None, typer.Option("--weights", help="MODEL=FILE, local weights instead of a download.")
@@ -60,7 +63,12 @@ ColdOption = Annotated[
 
 
 def known_results(path: Path | None) -> dict[str, float] | None:
-    """Results on the new task, by canonical id."""
+    """Results on the new task, by canonical id.
+
+    Raises:
+        InputError: a line cannot be read, or a model has two results, be they equal or under two of its names.
+        UnknownModelError: no model has this name.
+    """
     from fennec.checkpoints.catalog import load_catalog
     from fennec.evidence.matrix import read_results
 
@@ -68,7 +76,15 @@ def known_results(path: Path | None) -> dict[str, float] | None:
         return None
     table = read_results(path, columns=("model", "value"))
     catalog = load_catalog()
-    return {catalog.find(model): float(value) for model, value in zip(table["model"], table["value"], strict=True)}
+    results: dict[str, float] = {}
+    typed: dict[str, str] = {}
+    for name, value in zip(table["model"], table["value"], strict=True):
+        model = catalog.find(name)
+        if model in results:
+            named = "" if name == typed[model] else f" (as '{typed[model]}' and '{name}')"
+            raise InputError(f"{path}: '{model}' has two results, {results[model]:g} and {value:g}{named}; keep one")
+        results[model], typed[model] = float(value), name
+    return results
 
 
 def names(text: str) -> list[str]:
@@ -79,8 +95,9 @@ def names(text: str) -> list[str]:
 def metric_names(text: str) -> list[str]:
     """What `--metric` asks for."""
     from fennec.forward.scoring import AUTO
+    from fennec.metrics import split_metrics
 
-    return list(AUTO) if text == "auto" else names(text)
+    return list(AUTO) if text == "auto" else split_metrics(text)
 
 
 def pairs(texts: list[str], expected: str) -> Mapping[str, str]:

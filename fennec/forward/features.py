@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fennec.checkpoints.encoders import Encoder
+from fennec.errors import ModelFailedError
 from fennec.files import write_whole
 from fennec.images.datasets import ImageDataset, ReadReport, iter_images, sample
 from fennec.progress import progress_bar
 from fennec.settings import cache_dir
+
+from .foreign import check_tolerable, not_finite, run_batch, stack, transform_all
 
 BATCH_SIZE = 32
 Floats = NDArray[np.float32]
@@ -38,6 +41,8 @@ class FeatureSet:
         labels: shape (n_samples,), None when the dataset has none.
         skipped: pairs (item, reason) of images that could not be read.
         seconds: time of the pass, decoding included.
+        positions: of the rows in the dataset, shape (n_samples,).
+        refused: pairs (item, reason) of images that were read, but that the model fails on.
     """
 
     model: str
@@ -46,6 +51,8 @@ class FeatureSet:
     labels: NDArray[np.int64] | None
     skipped: tuple[tuple[str, str], ...] = ()
     seconds: float = 0.0
+    positions: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
+    refused: tuple[tuple[str, str], ...] = ()
 
 
 def extract_features(
@@ -71,26 +78,48 @@ def extract_features(
 
     Raises:
         InputError: none of the images can be read.
+        ModelFailedError: the model's own code fails, or gives no numbers, on more than a few of the images.
     """
     chosen = sample(dataset, max_images=max_images, random_state=random_state)
     start = time.perf_counter()
     report = ReadReport()
     positions: list[int] = []
+    refused: list[tuple[str, str]] = []
     parts: list[dict[str, Floats]] = []
     with progress_bar(encoder.name, len(chosen), shown=progress) as advance:
         for batch in _batches(iter_images(dataset, chosen, report), batch_size):
-            parts.append(_encode(encoder, [image for _, image in batch], cached=cached))
-            positions += [position for position, _ in batch]
+            part, reasons = _encode(encoder, [image for _, image in batch], cached=cached)
+            refused += [(dataset.items[batch[row][0]], reason) for row, reason in sorted(reasons.items())]
+            if len(refused) > 1:  # a model that fails on everything need not see everything
+                check_tolerable(refused, len(chosen))
+            if part:
+                parts.append(part)
+                positions += [position for row, (position, _) in enumerate(batch) if row not in reasons]
             advance(len(batch))
     report.check_enough(dataset.name)
+    check_tolerable(refused, report.n_read)
     return FeatureSet(
         model=encoder.name,
-        features=np.concatenate([part["features"] for part in parts]),
-        probs=np.concatenate([part["probs"] for part in parts]) if "probs" in parts[0] else None,
+        features=_joined([part["features"] for part in parts]),
+        probs=_joined([part["probs"] for part in parts]) if all("probs" in part for part in parts) else None,
         labels=None if dataset.labels is None else dataset.labels[positions],
         skipped=tuple(report.skipped),
         seconds=time.perf_counter() - start,
+        positions=np.array(positions, dtype=np.intp),
+        refused=tuple(refused),
     )
+
+
+def _joined(parts: list[Floats]) -> Floats:
+    """All batches in one table.
+
+    Raises:
+        ModelFailedError: they have different widths.
+    """
+    widths = list(dict.fromkeys(part.shape[1] for part in parts))
+    if len(widths) > 1:
+        raise ModelFailedError(f"the network gives {widths[0]} values for some pictures and {widths[1]} for others")
+    return np.concatenate(parts)
 
 
 def _batches(images: Iterator[tuple[int, Image.Image]], size: int) -> Iterator[list[tuple[int, Image.Image]]]:
@@ -104,23 +133,28 @@ def _batches(images: Iterator[tuple[int, Image.Image]], size: int) -> Iterator[l
         yield batch
 
 
-def _encode(encoder: Encoder, images: list[Image.Image], *, cached: bool) -> dict[str, Floats]:
-    """Features and probabilities of pictures, from the cache where it has them."""
-    import torch
+def _encode(encoder: Encoder, images: list[Image.Image], *, cached: bool) -> tuple[dict[str, Floats], dict[int, str]]:
+    """Features and probabilities of pictures, from the cache where it has them, and of which there are none and why."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file, save
 
     path = _cache_file(encoder, images) if cached else None
+    part: dict[str, Floats] = {}
+    failed: dict[int, str] = {}
     if path is not None:
         with contextlib.suppress(OSError, SafetensorError):  # not there yet, or damaged: compute it
-            return load_file(path)
-    features, probs = encoder(torch.stack([encoder.transform(image) for image in images]))
-    part = {"features": features.numpy()}
-    if probs is not None:
-        part["probs"] = probs.numpy()
-    if path is not None:
-        write_whole(path, save(part))
-    return part
+            part = load_file(path)
+    if not part:
+        pixels, failed = transform_all(encoder, images)
+        if not pixels:
+            return {}, failed
+        part = run_batch(encoder, stack(pixels))
+        if path is not None and not failed:  # a file has a row for every picture
+            write_whole(path, save(part))
+    rows = [row for row in range(len(images)) if row not in failed]
+    failed |= {rows[at]: reason for at, reason in not_finite(part).items()}
+    good = [at for at, row in enumerate(rows) if row not in failed]
+    return {name: values[good] for name, values in part.items()} if good else {}, failed
 
 
 def _cache_file(encoder: Encoder, images: list[Image.Image]) -> Path:

@@ -6,8 +6,9 @@ In: a dataset, models, names of metrics. Out: `Ranking`, the same form as a reco
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,17 @@ from scipy.stats import rankdata
 
 from fennec.checkpoints.catalog import load_catalog
 from fennec.checkpoints.encoders import Encoder
-from fennec.errors import FennecError, InputError
+from fennec.errors import FennecError, InputError, ModelFailedError
 from fennec.images.datasets import ImageDataset
-from fennec.metrics import Score, find_metric
+from fennec.metrics import Metric, Score, find_metric
 from fennec.metrics.contract import find_device
-from fennec.space.ranking import RankedModel, Ranking
+from fennec.space.ranking import RankedModel, Ranking, unread
 
 from .features import FeatureSet, extract_features
+from .foreign import foreign, let_go, one_line
 
+TIE = 1e-6  # relative difference up to which scores are the same
+NAMED = 3  # models that a note names
 AUTO = ("logme", "knn", "regularised_h_score")  # three families: evidence, neighbours, scatter
 
 
@@ -43,7 +47,8 @@ def score_models(
     Args:
         dataset: labelled images.
         models: ids, or encoders already loaded.
-        metrics: names in `fennec.metrics.METRICS`, or `ped(METRIC)`; several are merged by their mean rank.
+        metrics: as `fennec.metrics.find_metric` takes them, such as `logme`, `sfda(pca_dim=32)` or `ped(logme)`;
+            several are merged by their mean rank, without those that cannot tell these models apart.
         weights: local files by model id, instead of downloads.
         device: where to compute; the default device when None.
         max_images: images used at most, balanced over classes.
@@ -51,11 +56,13 @@ def score_models(
         progress: show a bar on standard error.
 
     Returns:
-        Best first. A model that could not be loaded or scored stands last, with the reason in the notes.
+        Best first. A model that could not be loaded, run or scored stands last, with the reason in the notes. Images
+        that one of the models fails on count for none.
 
     Raises:
-        InputError: no labels, no models, an unknown metric, no such device, or none of the images can be read.
-        FennecError: no model could be loaded; the first reason is given.
+        InputError: no labels, no models or two of one name, an unknown metric, no such device, or none of the images
+            can be read.
+        FennecError: no model could be loaded and run; the first reason is given.
     """
     if dataset.labels is None:
         raise InputError(f"'{dataset.name}' has no labels; metrics compare features with labels")
@@ -64,74 +71,169 @@ def score_models(
     for name in metrics:
         if find_metric(name).target != "labels":
             raise InputError(f"metric '{name}' is for regression; here the images have classes")
+    _check_names(models)
     find_device(device)
     sets: dict[str, FeatureSet] = {}
     failures: dict[str, FennecError] = {}
+    notes: list[str] = []
     start = time.perf_counter()
-    for model in models:
+    for model in dict.fromkeys(models):
         try:
-            encoder = _load(model, weights or {}, device)
+            with foreign("loading it"):
+                encoder = _load(model, weights or {}, device)
         except FennecError as error:
+            let_go(error)
             failures[str(model)] = error
             continue
-        sets[encoder.name] = extract_features(
-            encoder, dataset, max_images=max_images, random_state=random_state, progress=progress
-        )
+        if encoder.name in {*sets, *failures}:
+            notes.append(f"'{model}' is '{encoder.name}', which is among the models already")
+            continue
+        try:
+            sets[encoder.name] = extract_features(
+                encoder, dataset, max_images=max_images, random_state=random_state, progress=progress
+            )
+        except ModelFailedError as error:
+            let_go(error)
+            failures[encoder.name] = error
+        del encoder  # before the next one needs the memory
     if not sets:
-        raise next(iter(failures.values()))
+        name, first = next(iter(failures.items()))
+        raise first if name in str(first) else type(first)(f"{name}: {first}") from first
     passed = time.perf_counter()
-    scores = {name: _score_all(name, list(sets.values()), device) for name in metrics}
+    found = on_common_images(list(sets.values()))
+    scores = {name: _score_all(find_metric(name), found, device) for name in metrics}
     table = np.array([[float(score) for score in column] for column in scores.values()]).T
-    total = table[:, 0] if len(scores) == 1 else mean_rank(table)
+    blunt = {name for name, column in scores.items() if _is_blunt(column)}
+    used = [index for index, name in enumerate(scores) if name not in blunt] or list(range(len(scores)))
+    total = table[:, 0] if len(scores) == 1 else mean_rank(table[:, used])
+    if blunt and len(used) < len(scores):
+        notes.append(f"the order leaves out {', '.join(sorted(blunt))}: it does not tell these models apart")
     catalog = load_catalog()
     order = [int(row) for row in np.lexsort((np.arange(len(total)), -np.nan_to_num(total, nan=-np.inf)))]
-    names = [*(list(sets)[row] for row in order), *failures]
-    rows = tuple(
+    rows = [
         RankedModel(
             rank=rank,
-            id=name,
-            score=float(total[list(sets).index(name)]) if name in sets else float("nan"),
-            method="scored" if name in sets else "failed",
-            scores={metric: float(column[list(sets).index(name)]) for metric, column in scores.items()}
-            if name in sets
-            else {},
-            record=catalog.get(name),
+            id=found[row].model,
+            score=float(total[row]),
+            method="scored",
+            scores={metric: float(column[row]) for metric, column in scores.items()},
+            record=catalog.get(found[row].model),
         )
-        for rank, name in enumerate(names, start=1)
-    )
-    reasons = {
-        f"{metric} of {model} is undefined: {score.reason}"
-        for metric, column in scores.items()
-        for model, score in zip(sets, column, strict=True)
-        if score.reason
-    }
+        for rank, row in enumerate(order, start=1)
+    ]
+    rows += [
+        RankedModel(rank=rank, id=name, score=float("nan"), method="failed", record=catalog.get(name))
+        for rank, name in enumerate(failures, start=len(rows) + 1)
+    ]
+    skipped = found[0].skipped
     return Ranking(
         task=dataset.name,
         hub=", ".join(metrics),
         protocol="forward pass",
-        models=rows,
-        n_candidates=len(models),
-        notes=(*sorted(reasons), *(f"{name}: {error}" for name, error in failures.items())),
+        models=tuple(rows),
+        n_candidates=len(rows),
+        notes=(
+            *([unread(skipped)] if skipped else []),
+            *_refusals(found),
+            *sorted(_reasons(scores, list(sets))),
+            *notes,
+            *(f"{name}: {error}" for name, error in failures.items()),
+        ),
         seconds={"forward passes": passed - start, "metrics": time.perf_counter() - passed},
+        n_images=len(found[0].features),
+        skipped=skipped,
     )
+
+
+def _check_names(models: Sequence[str | Encoder]) -> None:
+    """No two encoders of one name: their results could not be told apart."""
+    names = [model.name for model in dict.fromkeys(models) if isinstance(model, Encoder)]
+    twice = next((name for name in names if names.count(name) > 1 or name in models), None)
+    if twice is not None:
+        raise InputError(f"two models are called '{twice}'; give each Encoder a name of its own")
 
 
 def _load(model: str | Encoder, weights: Mapping[str, str | Path], device: str | None) -> Encoder:
     return model if isinstance(model, Encoder) else Encoder.load(model, weights=weights.get(model), device=device)
 
 
-def _score_all(name: str, sets: Sequence[FeatureSet], device: str | None) -> list[Score]:
-    """One metric on all models."""
-    metric = find_metric(name)
+def on_common_images(sets: Sequence[FeatureSet]) -> list[FeatureSet]:
+    """The same models on the images that all of them took, so that their scores compare."""
+    common = reduce(np.intersect1d, [each.positions for each in sets]) if sets else np.array([])
+    found = []
+    for each in sets:
+        kept = np.isin(each.positions, common)
+        found.append(
+            replace(
+                each,
+                features=each.features[kept],
+                probs=None if each.probs is None else each.probs[kept],
+                labels=None if each.labels is None else each.labels[kept],
+                positions=each.positions[kept],
+            )
+        )
+    return found
+
+
+def _refusals(sets: Sequence[FeatureSet]) -> Iterator[str]:
+    for each in sets:
+        if each.refused:
+            item, reason = each.refused[0]
+            yield (
+                f"{each.model} fails on {len(each.refused)} images ({item}: {reason}); all models are compared "
+                "without them"
+            )
+
+
+def _reasons(scores: Mapping[str, Sequence[Score]], models: Sequence[str]) -> Iterator[str]:
+    """Why scores are undefined or say little, the models of one reason together."""
+    for metric, column in scores.items():
+        groups: dict[tuple[str, bool], list[str]] = {}
+        for model, score in zip(models, column, strict=True):
+            if score.reason:
+                groups.setdefault((score.reason, score == score), []).append(model)
+        for (reason, defined), named in groups.items():
+            of = ", ".join(named[:NAMED]) + (f" and {len(named) - NAMED} more" if len(named) > NAMED else "")
+            yield f"{metric} of {of}{'' if defined else ' is undefined'}: {reason}"
+        if _tied(column):
+            value = next(score for score in column if score == score)
+            yield f"{metric} is {value:.4g} for all models that it is defined for: it does not tell them apart"
+
+
+def _is_blunt(column: Sequence[Score]) -> bool:
+    """Whether a metric says of itself that it tells little here, or gives all models the same score."""
+    return any(score.reason and score == score for score in column) or _tied(column)
+
+
+def _tied(column: Sequence[Score]) -> bool:
+    values = np.array([score for score in column if score == score], dtype=float)
+    return len(values) > 1 and bool(np.ptp(values) <= TIE * np.abs(values).max())
+
+
+def _score_all(metric: Metric, sets: Sequence[FeatureSet], device: str | None) -> list[Score]:
     if metric.takes == "set":
+        return score_together(metric, sets, device)
+    return [score_one(metric, each, device) for each in sets]
+
+
+def score_one(metric: Metric, found: FeatureSet, device: str | None) -> Score:
+    """A metric of one model; whatever goes wrong becomes the reason."""
+    taken = found.probs if metric.takes == "probs" else found.features
+    if taken is None:
+        return Score(float("nan"), "the model has no source head")
+    try:
+        score: Score = metric.function(taken, found.labels, device=device)
+    except Exception as error:  # of memory, or of a library
+        return Score(float("nan"), one_line(error))
+    return score
+
+
+def score_together(metric: Metric, sets: Sequence[FeatureSet], device: str | None) -> list[Score]:
+    """A metric of a set of models, on the same images; whatever goes wrong becomes the reason."""
+    try:
         return list(metric.function([each.features for each in sets], sets[0].labels, device=device))
-    take: Callable[[FeatureSet], object] = (lambda s: s.probs) if metric.takes == "probs" else (lambda s: s.features)
-    return [
-        Score(float("nan"), "the model has no source head")
-        if take(each) is None
-        else metric.function(take(each), each.labels, device=device)
-        for each in sets
-    ]
+    except Exception as error:  # of memory, or of a library
+        return [Score(float("nan"), one_line(error)) for _ in sets]
 
 
 def mean_rank(table: np.ndarray) -> np.ndarray:
@@ -176,12 +278,12 @@ def rerank(recommended: Ranking, scored: Ranking) -> Ranking:
 
     Args:
         recommended: from history and the proxy.
-        scored: the same models by forward passes; those that failed keep their recommended position.
+        scored: the same models by forward passes; those that failed or have no score keep their recommended position.
 
     Returns:
         The recommended models in a new order, each with its metrics.
     """
-    position = {model.id: model.rank for model in scored.models if model.method == "scored"}
+    position = {model.id: model.rank for model in scored.models if model.score == model.score}
     metrics = {model.id: model.scores for model in scored.models}
     own = [model.rank for model in recommended.models]
     order = merged_order(own, [position.get(model.id, model.rank) for model in recommended.models])
@@ -199,6 +301,6 @@ def rerank(recommended: Ranking, scored: Ranking) -> Ranking:
     return replace(
         recommended,
         models=rows,
-        notes=(*recommended.notes, note, *scored.notes),
+        notes=tuple(dict.fromkeys((*recommended.notes, note, *scored.notes))),
         seconds={**recommended.seconds, **scored.seconds},
     )

@@ -7,7 +7,8 @@ Every metric is a pure function that returns a `Score`, a float that says why it
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from fennec.errors import InputError, did_you_mean
@@ -17,6 +18,7 @@ from .disco import disco, disco_detection, disco_regression
 from .emms import emms
 from .ens_sfda import ens_sfda
 from .etran import energy, etran
+from .expression import Expression, check_options, parse_metric, split_metrics
 from .fda import fda
 from .gbc import gbc
 from .h_score import h_score, regularised_h_score
@@ -78,25 +80,37 @@ METRICS: dict[str, Metric] = {
 
 
 def find_metric(name: str) -> Metric:
-    """An entry of the registry; `ped(NAME)` composes PED with a metric of features.
+    """An entry of the registry, with options where they are given; `ped(NAME)` composes PED with a metric of features.
+
+    Args:
+        name: such as `logme`, `sfda(pca_dim=32)`, `ped(logme)` or `ped(sfda(pca_dim=32), n_sigma=0.3)`.
 
     Raises:
-        InputError: no metric has this name; the nearest are offered.
+        InputError: no metric has this name, the nearest are offered; it has no such option, or not with this value.
 
     Example:
         >>> find_metric("ped(logme)").takes
         'features'
     """
-    if name.startswith("ped(") and name.endswith(")"):
-        inner = find_metric(name[4:-1])
-        if inner.takes != "features" or inner.target != "labels":
-            raise InputError(f"'{name}': PED composes with metrics of features and labels, such as ped(sfda)")
-        return Metric(ped(inner.function))
-    if name not in METRICS:
+    return _found(parse_metric(name))
+
+
+def _found(wanted: Expression) -> Metric:
+    if wanted.name == "ped":
+        inner = None if wanted.inner is None else _found(wanted.inner)
+        if inner is None or inner.takes != "features" or inner.target != "labels":
+            raise InputError(f"'{wanted.text}': PED composes with metrics of features and labels, such as ped(sfda)")
+        return Metric(ped(inner.function, **check_options(wanted, ped)))
+    if wanted.name not in METRICS:
         raise InputError(
-            f"unknown metric '{name}'{did_you_mean(name, METRICS)} (there are {', '.join(METRICS)}, and ped(METRIC))"
+            f"unknown metric '{wanted.name}'{did_you_mean(wanted.name, METRICS)} "
+            f"(there are {', '.join(METRICS)}, and ped(METRIC))"
         )
-    return METRICS[name]
+    metric = METRICS[wanted.name]
+    if wanted.inner is not None:
+        raise InputError(f"'{wanted.text}': only ped is put around another metric; options are OPTION=VALUE")
+    options = check_options(wanted, metric.function)
+    return replace(metric, function=partial(metric.function, **options)) if options else metric
 
 
 __all__ = [
@@ -128,5 +142,6 @@ __all__ = [
     "ped",
     "regularised_h_score",
     "sfda",
+    "split_metrics",
     "transrate",
 ]

@@ -13,15 +13,17 @@ from typing import Any, ParamSpec
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fennec.errors import InputError
 
 SOME = 32  # features looked at first
+NEAR = 0.999  # share of the largest value from which on a score counts as at its maximum
 
 
 class Score(float):
-    """A metric's value, higher is better; where it is NaN, `reason` says why.
+    """A metric's value, higher is better; `reason` says why it is NaN, or why a finite one tells little.
 
     Example:
         >>> Score(float("nan"), "one class").reason
@@ -45,19 +47,44 @@ Inputs = ParamSpec("Inputs")
 
 
 def scored(function: Callable[Inputs, float | Tensor]) -> Callable[Inputs, Score]:
-    """Turn the value of a metric into a `Score`, and `Undefined` or a failed decomposition into NaN."""
+    """Turn the value of a metric into a `Score`, and `Undefined` or a failed decomposition into NaN.
+
+    A `Score` that comes back, from a metric inside another or with a reason of its own, stays as it is.
+    """
 
     @wraps(function)
     def metric(*args: Inputs.args, **kwargs: Inputs.kwargs) -> Score:
         try:
-            value = float(function(*args, **kwargs))
+            result = function(*args, **kwargs)
+            value = float(result)
         except Undefined as undefined:
             return Score(float("nan"), str(undefined))
-        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        except (torch.linalg.LinAlgError, np.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
             return Score(float("nan"), f"a matrix decomposition failed ({str(error).splitlines()[0]})")
+        if isinstance(result, Score) and result.reason:
+            return result
         return Score(value, "" if np.isfinite(value) else f"the result is {value}")
 
     return metric
+
+
+def near_ceiling(value: Tensor, ceiling: float, batch: Batch, remedy: str) -> Score:
+    """A score that says where so many features take it to its maximum whatever the labels are.
+
+    From half as many features as samples on, most ways to give random points two labels can be told apart by a plane
+    (Cover 1965), so that a score at its maximum says nothing of the model.
+
+    Args:
+        value: of a metric that is computed on the samples that it was fitted to.
+        ceiling: largest value that it can have.
+        batch: what it was fitted to.
+        remedy: what to do instead.
+    """
+    n_samples, n_features = batch.x.shape
+    score = float(value)
+    if not (score >= NEAR * ceiling and 2 * n_features >= n_samples):
+        return Score(score)
+    return Score(score, f"it saturates, {n_features} features for {n_samples} samples take it to its maximum; {remedy}")
 
 
 @dataclass(frozen=True)
@@ -99,8 +126,12 @@ def prepare(features: Any, labels: Any, *, device: str | None = None, drop_const
     """
     x = matrix(features, "features", device=device)
     names = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if names.dtype.kind == "U" and not isinstance(labels, np.ndarray):
+        names = np.asarray(labels, dtype=object)  # a NaN among texts would have become the text "nan"
     if names.shape != (len(x),):
         raise InputError(f"labels have shape {names.shape}; expected ({len(x)},), one for each row of features")
+    if n_missing := _count_missing(names):
+        raise InputError(f"{n_missing} of {len(names)} labels are missing (None, NaN or empty); leave their rows out")
     if names.dtype.kind == "f" and not np.array_equal(names, np.round(names)):
         raise InputError("labels are not whole numbers; a metric for regression takes targets")
     if names.dtype == object:
@@ -118,13 +149,27 @@ def prepare(features: Any, labels: Any, *, device: str | None = None, drop_const
     return Batch(x, y, counts)
 
 
+def _count_missing(names: NDArray[Any]) -> int:
+    if names.dtype.kind in "biu":
+        return 0
+    import pandas as pd
+
+    missing = np.asarray(pd.isna(names))
+    if names.dtype.kind in "OU":
+        missing[~missing] = names[~missing] == ""
+    return int(missing.sum())
+
+
 def _varying_columns(x: Tensor) -> Tensor:
     return varying(x.mean(dim=0), x.std(dim=0, correction=0))
 
 
 def varying(mean: Tensor, deviation: Tensor) -> Tensor:
-    """Which features vary over the samples by more than rounding, by their mean and standard deviation."""
-    return torch.as_tensor(deviation > tiny(mean, 1e-8) * mean.abs().clamp_min(1.0))
+    """Which features vary over the samples by more than rounding, by their mean and standard deviation.
+
+    What counts as rounding is measured by the largest feature, so that the unit of the features does not matter.
+    """
+    return torch.as_tensor(deviation > tiny(mean, 1e-8) * torch.maximum(mean.abs(), deviation.max()))
 
 
 def matrix(values: Any, name: str, *, n_rows: int | None = None, device: str | None = None) -> Tensor:

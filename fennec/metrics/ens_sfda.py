@@ -40,8 +40,12 @@ def ens_sfda(features: Sequence[Any], labels: Any, *, ratio: float = 0.5, device
         parts are scaled to [0, 1] over the models.
     """
     own = [sfda(x, labels, device=device) for x in features]
-    if any(np.isnan(own)):
-        return [Score(float("nan"), score.reason or "another model of the set has no SFDA") for score in own]
+    if np.isnan(own).all():
+        return own
+    if np.isnan(own).any():  # the others are a set without these
+        defined = iter(ens_sfda([x for x, score in zip(features, own, strict=True) if score == score], labels,
+                                ratio=ratio, device=device))  # fmt: skip
+        return [next(defined) if score == score else score for score in own]
     projections = [_fisher_features(prepare(x, labels, device=device)) for x in features]
     width = min(projection.shape[1] for projection in projections)
     rows = torch.stack([functional.normalize(each[:, :width], dim=1).ravel() for each in projections])
@@ -52,7 +56,8 @@ def ens_sfda(features: Sequence[Any], labels: Any, *, ratio: float = 0.5, device
         others = [other for other in range(len(rows)) if other != index]
         added.append(whole - _nuclear_norm(gram[others][:, others]) if others else whole)
     parts = min_max(np.array([own, added], dtype=float).T)
-    return [Score(value) for value in (parts @ np.array([ratio, 1 - ratio])).tolist()]
+    values = (parts @ np.array([ratio, 1 - ratio])).tolist()
+    return [Score(value, score.reason) for value, score in zip(values, own, strict=True)]
 
 
 def _nuclear_norm(gram: Tensor) -> float:

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
-
-from .contract import prepare, scored
+from .contract import Score, near_ceiling, prepare, scored
 from .scatter import principal_components
 from .sfda import Discriminant
 
@@ -17,7 +15,7 @@ from .sfda import Discriminant
 @scored
 def fda(
     features: Any, labels: Any, *, pca_dim: int | None = 32, exact_pca: bool = True, device: str | None = None
-) -> Tensor:
+) -> Score:
     """Mean posterior of the true class under linear discriminant analysis.
 
     Args:
@@ -40,4 +38,5 @@ def fda(
     batch = prepare(features, labels, device=device)
     if pca_dim is not None:
         batch = batch.with_features(principal_components(batch.x, pca_dim, exact=exact_pca))
-    return Discriminant(batch).posteriors(0.0).gather(1, batch.y[:, None]).mean()
+    value = Discriminant(batch).posteriors(0.0).gather(1, batch.y[:, None]).mean()
+    return near_ceiling(value, 1.0, batch, "keep fewer features (pca_dim) or take more images")

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .contract import Batch, prepare, scored
+from .contract import Batch, Score, near_ceiling, prepare, scored
 from .scatter import centred_blocks, class_sums, gram, gram_basis, regular_factor, scatter, spectrum
 
 
 @scored
-def h_score(features: Any, labels: Any, *, device: str | None = None) -> Tensor:
+def h_score(features: Any, labels: Any, *, device: str | None = None) -> Score:
     """Trace of the inverse covariance times the covariance of the class means.
 
     Args:
@@ -26,8 +26,8 @@ def h_score(features: Any, labels: Any, *, device: str | None = None) -> Tensor:
 
     Returns:
         A value in [0, n_classes - 1]; the upper bound is reached by any features where there are no more
-        samples than features, so that models tie: take `regularised_h_score` there. NaN with one class or
-        constant features.
+        samples than features, so that models tie, as the reason then says. NaN with one class or constant
+        features.
 
     Raises:
         InputError: inputs that do not fit together or are not finite, no such device.
@@ -40,19 +40,26 @@ def h_score(features: Any, labels: Any, *, device: str | None = None) -> Tensor:
     centre = batch.x.mean(dim=0)
     if n < d:
         left, _ = gram_basis((batch.x - centre).T)
-        return (class_sums(batch.with_features(left)).square().sum(dim=1) / batch.counts).sum()
+        value = (class_sums(batch.with_features(left)).square().sum(dim=1) / batch.counts).sum()
+    else:
+        value = _in_columns(batch, centre)
+    return near_ceiling(value, batch.n_classes - 1, batch, "take regularised_h_score or more images")
+
+
+def _in_columns(batch: Batch, centre: Tensor) -> Tensor:
+    """The trace from the scatter of the features, where these are no more than the samples."""
     square = scatter(batch.x, centre)
     means = _weighted_means(batch, centre)
     factor, failed = torch.linalg.cholesky_ex(square)
     pivots = factor.diagonal().square()
-    if not failed and pivots.min() > n * torch.finfo(square.dtype).eps * square.diagonal().max():
+    if not failed and pivots.min() > len(batch.x) * torch.finfo(square.dtype).eps * square.diagonal().max():
         return torch.linalg.solve_triangular(factor, means.T, upper=False).square().sum()
-    basis, values = spectrum(square, n)
+    basis, values = spectrum(square, len(batch.x))
     return ((means @ basis).square() / values).sum()
 
 
 @scored
-def regularised_h_score(features: Any, labels: Any, *, device: str | None = None) -> Tensor:
+def regularised_h_score(features: Any, labels: Any, *, device: str | None = None) -> Score:
     """H-score with a Ledoit-Wolf covariance.
 
     Args:
@@ -82,9 +89,12 @@ def regularised_h_score(features: Any, labels: Any, *, device: str | None = None
     if n < d:
         members = functional.one_hot(batch.y) / batch.counts.sqrt()  # (n_samples, n_classes), orthonormal columns
         left_over = torch.linalg.solve_triangular(factor, members, upper=False).square().sum()
-        return n * (batch.n_classes - ridge * left_over) / (n - 1)
-    means = _weighted_means(batch, centre)
-    return (1 - shrinkage) * torch.linalg.solve_triangular(factor, means.T, upper=False).square().sum() / (n - 1)
+        value = n * (batch.n_classes - ridge * left_over) / (n - 1)
+    else:
+        means = _weighted_means(batch, centre)
+        inside = torch.linalg.solve_triangular(factor, means.T, upper=False).square().sum()
+        value = (1 - shrinkage) * inside / (n - 1)
+    return near_ceiling(value, batch.n_classes - 1, batch, "take more images")
 
 
 def _weighted_means(batch: Batch, centre: Tensor) -> Tensor:

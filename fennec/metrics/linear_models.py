@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .contract import varying
+
 MAX_ITER = 200
 
 
 def standardise(x: Tensor, reference: Tensor) -> Tensor:
     """Columns less mean and over standard deviation of `reference`, those without spread set to 0."""
     deviation = reference.std(dim=0, correction=0)
-    flat = deviation <= 1e-8 * reference.mean(dim=0).abs().clamp_min(1.0)
+    flat = ~varying(reference.mean(dim=0), deviation)
     return torch.where(flat, 0.0, (x - reference.mean(dim=0)) / torch.where(flat, 1.0, deviation))
 
 

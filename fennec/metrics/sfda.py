@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .contract import Batch, Undefined, prepare, scored
+from .contract import Batch, Score, Undefined, near_ceiling, prepare, scored
 from .scatter import class_means, gram, principal_components, regular_factor, scatter
 
 FLOOR = 1e-10  # of the shrinkage
@@ -19,14 +19,14 @@ EPSILON = 1e-30  # of a norm
 
 
 @scored
-def sfda(features: Any, labels: Any, *, pca_dim: int | None = None, device: str | None = None) -> Tensor:
+def sfda(features: Any, labels: Any, *, pca_dim: int | None = None, device: str | None = None) -> Score:
     """Self-challenging Fisher discriminant analysis.
 
     Args:
         features: of one model on the target images, shape (n_samples, n_features).
         labels: shape (n_samples,).
         pca_dim: principal components to keep first; all features when None. With about as many features as
-            samples the score saturates at 1; 32 is the remedy that the authors gave.
+            samples the score saturates at 1, as its reason then says; 32 is the remedy that the authors gave.
         device: where to compute; the CPU when None.
 
     Returns:
@@ -57,7 +57,8 @@ def sfda(features: Any, labels: Any, *, pca_dim: int | None = None, device: str 
     others = (means.sum(dim=0) - means) / (batch.n_classes - 1)
     harder = others[batch.y].lerp_(batch.x, confidence)
     del discriminant  # its scatter is not needed beside the next one
-    return Discriminant(batch.with_features(harder)).posteriors(shrinkage).gather(1, batch.y[:, None]).mean()
+    value = Discriminant(batch.with_features(harder)).posteriors(shrinkage).gather(1, batch.y[:, None]).mean()
+    return near_ceiling(value, 1.0, batch, "take sfda(pca_dim=32) or more images")
 
 
 class Discriminant:

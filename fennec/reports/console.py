@@ -20,17 +20,22 @@ if TYPE_CHECKING:
     from fennec.space.ranking import Ranking
 
 
-def print_ranking(ranking: Ranking, as_json: bool, as_csv: bool, quiet: bool, facts: dict[str, Any]) -> None:
-    """A ranking the way that was asked for; `facts` go into the JSON document only."""
+N_SKIPPED = 5  # images named that could not be read
+
+
+def print_ranking(ranking: Ranking, as_json: bool, as_csv: bool, quiet: bool) -> None:
+    """A ranking the way that was asked for, and on standard error the first images that could not be read."""
     if quiet:
         typer.echo("\n".join(ranking.ids))
     elif as_json:
-        print_json({**ranking.to_dict(), **facts})
+        print_json(ranking.to_dict())
     elif as_csv:
         typer.echo(ranking.to_frame().to_csv(index=False), nl=False)
     else:
         print_table(ranking.to_table())
         typer.echo(ranking.footer())
+    for item, reason in ranking.skipped[:N_SKIPPED]:
+        say(f"skipped {item.encode('utf-8', 'backslashreplace').decode()}: {reason}")
 
 
 def print_json(value: Any) -> None:

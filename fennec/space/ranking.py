@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +81,8 @@ class Ranking:
             history was used.
         notes: what the user should know about how the ranking came about.
         seconds: wall-clock time per stage.
+        n_images: images that were looked at, None where there were none.
+        skipped: pairs (item, reason) of images that could not be read.
     """
 
     task: str
@@ -92,6 +94,8 @@ class Ranking:
     resemblance: float | None = None
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    n_images: int | None = None
+    skipped: tuple[tuple[str, str], ...] = ()
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -113,6 +117,8 @@ class Ranking:
             "resemblance": self.resemblance,
             "notes": list(self.notes),
             "seconds": dict(self.seconds),
+            "n_images": self.n_images,
+            "skipped": [list(pair) for pair in self.skipped],
         }
 
     def to_frame(self) -> pd.DataFrame:
@@ -258,6 +264,11 @@ class Explanation:
         for part in self.contributions[:5]:
             lines.append(f"  {part.value:+.3f} {part.task} (result there {100 * part.performance:.1f} %)")
         return "\n".join(lines)
+
+
+def unread(skipped: Sequence[tuple[str, str]]) -> str:
+    """The note about images that could not be read, empty where there are none."""
+    return f"{len(skipped)} images could not be read and were skipped" if skipped else ""
 
 
 def _millions(params: int | None) -> str:

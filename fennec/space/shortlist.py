@@ -15,7 +15,7 @@ from fennec.tasks.embedding import TaskEmbedding
 
 from .index import top_k
 from .portfolio import best_together, in_top
-from .ranking import Contribution, Explanation, RankedModel, Ranking
+from .ranking import Contribution, Explanation, RankedModel, Ranking, unread
 from .transfer_space import TransferSpace
 
 ABSTAIN = 0.02  # resemblance below which the images change nothing that can be measured (benchmark/space/certainty.py)
@@ -90,6 +90,8 @@ def shortlist(
         nearest_tasks=nearest,
         resemblance=alike,
         notes=tuple(notes),
+        n_images=None if task is None else task.n_images,
+        skipped=() if task is None else task.skipped,
     )
 
 
@@ -147,5 +149,5 @@ def _notes(
     if known:
         notes.append(f"{len(known)} known results folded in")
     if task is not None and task.skipped:
-        notes.append(f"{len(task.skipped)} images could not be read and were skipped")
+        notes.append(unread(task.skipped))
     return notes

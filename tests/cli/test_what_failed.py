@@ -1,0 +1,109 @@
+"""What the commands say of images, models, metrics and results that are of no use."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fennec.cli import main as cli
+
+Run = Callable[..., tuple[int, str, str]]
+NETWORKS = """
+import torch
+from torch import nn
+
+def good():
+    return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten())
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+
+    def forward(self, batch):
+        return batch, batch
+
+def pair():
+    return Pair()
+"""
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Runs the command beside a module with two networks: exit code, stdout, stderr."""
+    (tmp_path / "clinets.py").write_text(NETWORKS)
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fennec", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capfd.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_score__unreadable_images_and_a_bad_model__said_in_every_form(run: Run, image_folder: Path) -> None:
+    (image_folder / "cat" / "0.png").write_bytes(b"broken")
+    arguments = ("score", image_folder, "--models", "clinets:pair,clinets:good", "--metric", "ncc")
+    code, out, error = run(*arguments)
+    assert code == 0
+    assert "1 images could not be read and were skipped" in out
+    assert "clinets:pair: the network gives a tuple" in out
+    assert error == "skipped cat/0.png: not an image, or of an unknown format\n"
+    document = json.loads(run(*arguments, "--json")[1])
+    assert document["n_images"] == 5
+    assert document["skipped"] == [["cat/0.png", "not an image, or of an unknown format"]]
+    assert [model["method"] for model in document["models"]] == ["scored", "failed"]
+    assert run(*arguments, "-q")[1].split() == ["clinets:good", "clinets:pair"]
+
+
+def test_score__saturated_metric_and_options__said_and_applied(run: Run, image_folder: Path) -> None:
+    options = ("score", image_folder, "--models", "clinets:good", "--metric")
+    out = run(*options, "sfda,logme")[1]
+    assert "it saturates, 48 features for 6 samples" in " ".join(out.split())
+    document = json.loads(run(*options, "sfda(pca_dim=1), ped(sfda(pca_dim=1), n_sigma=0.3),knn", "--json")[1])
+    assert {"sfda(pca_dim=1)", "ped(sfda(pca_dim=1), n_sigma=0.3)", "knn"} <= set(document["models"][0])
+    assert not document["notes"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ("sfda(pca=3)", "'sfda' has no option 'pca'; did you mean 'pca_dim'"),
+        ("sfda(pca_dim=3", "brackets do not match"),
+        ("sfda(pca_dim=x)", "cannot read the metric"),
+        ("ped(leep)", "PED composes"),
+    ],
+)
+def test_score__unusable_metric__one_line(run: Run, image_folder: Path, metric: str, message: str) -> None:
+    code, out, error = run("score", image_folder, "--models", "clinets:good", "--metric", metric)
+    assert (code, out, error.count("\n")) == (1, "", 1)
+    assert message in error
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("hf:microsoft/resnet-50,0.2\nmicrosoft/resnet-50,0.99\n",
+         "'hf:microsoft/resnet-50' has two results, 0.2 and 0.99 (as 'hf:microsoft/resnet-50' and "
+         "'microsoft/resnet-50'); keep one"),
+        ("microsoft/resnet-50,0.5\nmicrosoft/resnet-50,0.6\n", "has two results, 0.5 and 0.6; keep one"),
+        ("microsoft/resnet-50,0.5\nmicrosoft/resnet-50,0.5\n", "has two results, 0.5 and 0.5; keep one"),
+    ],
+)  # fmt: skip
+def test_recommend__two_known_results_of_one_model__refused(
+    run: Run, tmp_path: Path, image_folder: Path, rows: str, message: str
+) -> None:
+    (tmp_path / "tried.csv").write_text("model,value\n" + rows)
+    code, out, error = run("recommend", image_folder, "--known", tmp_path / "tried.csv")
+    assert (code, out, error.count("\n")) == (1, "", 1)
+    assert message in error
