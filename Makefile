@@ -19,8 +19,9 @@ lint: $(BIN)/.ready
 	$(BIN)/lint-imports
 	$(BIN)/codespell fennec benchmark docs tests README.md CONTRIBUTING.md CHANGELOG.md
 
+# Two workers on two cores: more threads than cores would wait for each other.
 test: lint
-	$(BIN)/pytest -n 2 --dist loadscope --cov=fennec --cov-report=term:skip-covered
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadscope --cov=fennec --cov-report=term:skip-covered
 
 docs: $(BIN)/.ready  ## API reference from the docstrings, in build/docs
 	$(BIN)/python -W ignore -m pdoc --docformat google -o build/docs $(subst /,.,$(patsubst %/__init__,%,$(basename $(wildcard fennec/*.py fennec/*/*.py))))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
-from fennec.checkpoints.catalog import load_catalog
+from fennec.checkpoints.catalog import Catalog, load_catalog
 from fennec.evidence.hubs import load_matrix
+from fennec.evidence.matrix import TransferMatrix
 from fennec.images.datasets import ImageDataset
 from fennec.images.open import open_dataset
 from fennec.space.recommender import Recommender
 from fennec.tasks.embedding import TaskEmbedding, embed_dataset
 from fennec.tasks.embedding_files import load_known_embeddings
-from fennec.tasks.proxy import Proxy
+from fennec.tasks.proxy import BUNDLED, Proxy
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,24 @@ def prepare(
     encoder = Proxy.load(proxy)
     loaded = time.perf_counter()
     report("fitting the transfer space")
-    if matrix is not None:
-        cold = load_catalog().candidates(matrix.protocol)
-        recommender = Recommender().fit(matrix, load_known_embeddings(encoder.name), cold=cold)
-    else:
+    if matrix is None:
         recommender = Recommender.load(space or "", proxy=encoder)
+    elif encoder.name == BUNDLED:
+        recommender = _fitted_once(matrix.name, load_catalog())
+    else:
+        recommender = _fitted(matrix, load_known_embeddings(encoder.name), load_catalog())
     fitted = time.perf_counter()
     report("looking at the images")
     task = embed_dataset(images, encoder, max_images=max_images, random_state=random_state, progress=progress)
     seconds = {"proxy": loaded - start, "space": fitted - loaded, "embedding": task.seconds}
     return Prepared(images, task, recommender, seconds)
+
+
+def _fitted(matrix: TransferMatrix, embeddings: Mapping[str, TaskEmbedding], catalog: Catalog) -> Recommender:
+    return Recommender().fit(matrix, embeddings, catalog=catalog, cold=catalog.candidates(matrix.protocol))
+
+
+@lru_cache(maxsize=4)
+def _fitted_once(hub: str, catalog: Catalog) -> Recommender:
+    """A hub under the bundled proxy, whose embeddings never change: a process that answers often fits it once."""
+    return _fitted(load_matrix(hub), load_known_embeddings(BUNDLED), catalog)
