@@ -77,12 +77,13 @@ def fit(
     as_json: JsonOption = False,
     quiet: SilentOption = False,
 ) -> None:
-    """Build a space from a hub or from your own results."""
+    """Build a space from a study or from your own results."""
     from fennec.bench.cells import measured_matrix
     from fennec.bench.run import read_tasks
     from fennec.checkpoints.catalog import load_catalog
-    from fennec.evidence.hubs import image_sets, load_matrix
+    from fennec.evidence.hubs import load_matrix
     from fennec.evidence.matrix import TransferMatrix, read_results
+    from fennec.evidence.studies import image_sets
     from fennec.space.recommender import Recommender
     from fennec.tasks.embedding import embed_task
     from fennec.tasks.embedding_files import load_known_embeddings
