@@ -43,6 +43,7 @@ bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; abou
 	[ ! -d ../shared ] || $(BIN)/python benchmark/measure_lab24.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/compare_lab24.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/engines.py
-	[ ! -d ../shared ] || $(BIN)/python benchmark/build_data.py
+	[ ! -d ../shared ] || $(BIN)/python benchmark/data/build_data.py
+	[ ! -d ../shared ] || $(BIN)/python benchmark/data/build_studies.py
 	$(BIN)/python benchmark/documentation.py
 	$(BIN)/python benchmark/tables.py

@@ -17,7 +17,7 @@ SAME_IMAGES = (
     (r"treesatai$", "treesatai"), (r"_forestnet$", "forestnet"), (r"^geobench_m_pv4ger", "pv4ger"),
     (r"^uc_merced", "uc_merced"), (r"^aid", "aid"), (r"^planet_amazon", "planet_amazon"),
     (r"^dermamnist", "ham10000"), (r"^pathmnist", "nct_crc_he"), (r"^organ[acs]mnist", "organmnist"),
-    (r"mnist(3d)?_(28|64|128)$", None), (r"^panda_small(_val|_test)$", None),
+    (r"^pneumonia", "pneumonia"), (r"mnist(3d)?_(28|64|128)$", None), (r"^panda_small(_val|_test)$", None),
     (r"^(pcam|camelyon16)", "pcam"),  # patches and slides of one collection
     # ImageNet's own photographs, whole or in part, corrupted or attacked; new ones (-A, -R, V2, sketches) not
     (r"^imagenet(10|100)?(_real|_[ar]_clean|_c(_.*)?|_pgd_.*|_x_.*|_greyscale|_dog15|_.*_classes)?$", "imagenet"),
@@ -77,6 +77,14 @@ NEW_TASKS = {
                                "2048x1024"),
 }  # fmt: skip
 
+# What the classes of our own packs of images are.
+GRANULARITY = {
+    "apple_leaf": "disease", "blood_cells": "cell types", "cats_dogs": "binary", "eth80": "generic objects",
+    "flowers5": "generic objects", "monkeys10": "fine-grained", "pacs_art": "generic objects",
+    "pacs_cartoon": "generic objects", "pneumonia": "binary", "scene15": "scene categories", "sign_digits": "digits",
+    "trashnet": "materials",
+}  # fmt: skip
+
 
 def image_set(task: str) -> str:
     """Name of the images that a task uses.
@@ -114,7 +122,8 @@ def build_tasks(shared: Path, used: set[str]) -> pd.DataFrame:
             facts = {"title": with_images[task]["title"]}
         elif (pack := shared / "images" / task / "dataset.json").exists():
             found = json.loads(pack.read_text(encoding="utf-8"))
-            facts = {"title": found["name"], "n_classes": found["n_classes"], "domain": found["domain"]}
+            facts = {**found, "title": found["name"], "granularity": GRANULARITY[task]}
+            facts["image_size"] = "x".join(map(str, found["native_size"]["median"]))
         else:
             raise KeyError(f"nothing is known of task '{task}'; add it to NEW_TASKS")
         rows.append({

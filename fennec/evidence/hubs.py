@@ -16,7 +16,7 @@ from fennec.errors import InputError, UnknownTaskError, did_you_mean
 from fennec.settings import data_dir
 
 from .matrix import TransferMatrix
-from .studies import image_sets, load_evidence, load_studies
+from .studies import PROTOCOLS, image_sets, load_evidence, load_studies
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,10 +74,7 @@ def find_hub(name: str, *, protocol: str | None = None) -> Hub:
     """
     hubs, studies = load_hubs(), load_studies()
     if name == "default":
-        wanted = protocol or "finetune"
-        if wanted not in DEFAULT_HUBS:
-            raise UnknownTaskError(f"unknown protocol '{wanted}'; there are {', '.join(DEFAULT_HUBS)}")
-        return hubs[DEFAULT_HUBS[wanted]]
+        return hubs[_default_hub(protocol or "finetune")]
     if name in studies and name not in hubs:
         return _whole_study(name, protocol)
     if name not in hubs:
@@ -86,6 +83,18 @@ def find_hub(name: str, *, protocol: str | None = None) -> Hub:
     if protocol is not None and hubs[name].protocol != protocol:
         raise InputError(f"hub '{name}' was measured by {hubs[name].protocol}, not by {protocol}")
     return hubs[name]
+
+
+def _default_hub(protocol: str) -> str:
+    if protocol not in PROTOCOLS:
+        raise UnknownTaskError(f"unknown protocol '{protocol}'; there are {', '.join(PROTOCOLS)}")
+    if protocol not in DEFAULT_HUBS:
+        evidence = load_evidence()
+        sizes = evidence.loc[evidence["protocol"] == protocol, "study"].astype(str).value_counts()
+        raise UnknownTaskError(
+            f"protocol '{protocol}' has no default study; give --study, one of {', '.join(sizes.index)}"
+        )
+    return DEFAULT_HUBS[protocol]
 
 
 def _whole_study(name: str, protocol: str | None) -> Hub:

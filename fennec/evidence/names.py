@@ -35,5 +35,6 @@ def _catalog_names() -> dict[tuple[str, str], str]:
     return {
         (source, name): model
         for model, names in zip(frame.index, frame["names"], strict=True)
-        for source, name in json.loads(names or "{}").items()
+        for source, called in json.loads(names or "{}").items()
+        for name in ([called] if isinstance(called, str) else called)
     }

@@ -20,6 +20,7 @@ from fennec.architectures.vectors import load_known_vectors
 from fennec.checkpoints.catalog import load_catalog
 from fennec.cli import main as cli
 from fennec.evidence.hubs import load_hubs, load_matrix
+from fennec.evidence.studies import load_studies
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -211,7 +212,9 @@ def test_fit__own_results_and_images__recommends_own_models(run: Run, tmp_path: 
     code, out, error = run(
         "fit", tmp_path / "s", "--results", tmp_path / "ours.csv", "--images", f"pets={image_folder}", "--json"
     )
-    assert (code, error) == (0, "")
+    assert code == 0
+    assert "none of its 2 models is known" in error
+    assert error.count("\n") == 1
     facts = {"hub": "ours", "n_models": 2, "n_tasks": 3, "n_cold": 0}
     assert json.loads(out) == {"folder": str(tmp_path / "s"), **facts}
     code, out, _ = run("recommend", image_folder, "--space", tmp_path / "s", "--json")
@@ -237,6 +240,33 @@ def test_lists__models_tasks_hubs__every_form(run: Run) -> None:
     assert run("tasks", "--hub", "cnn11", "--csv")[1].splitlines()[0].startswith("task,title,n_classes")
     assert run("hubs", "-q")[1].split() == list(load_hubs())
     assert "fine-tuning" in run("hubs")[1]
+
+
+def test_studies__every_form__all_of_them(run: Run) -> None:
+    assert run("studies", "-q")[1].split() == list(load_studies())
+    found = {row["study"]: row for row in json.loads(run("studies", "--json")[1])}
+    assert found["mieb_image"]["licence"] == "CC0-1.0"
+    assert found["imagenet_x"]["cells"] == 0
+    header = run("studies", "--csv")[1].splitlines()[0]
+    assert header == "study,title,models,tasks,columns,cells,protocols,licence,repeats"
+
+
+def test_study__and_its_old_name_hub__same_answer(run: Run) -> None:
+    assert run("models", "--study", "cnn11", "-q") == run("models", "--hub", "cnn11", "-q")
+    assert run("models", "--study", "sfda_supervised_cnn", "-q") == run("models", "--study", "cnn11", "-q")
+    assert run("tasks", "--study", "cnn11", "-q") == run("tasks", "--hub", "cnn11", "-q")
+
+
+def test_recommend__whole_study_under_one_protocol__its_models(run: Run) -> None:
+    arguments = ("recommend", "sklearn:digits", "--max-images", 20, "--study", "mieb_image")
+    code, _, error = run(*arguments)
+    assert code == 1
+    assert "give --protocol, one of linear_probe, zero_shot, retrieval, clustering" in one_line(error)
+    document = json.loads(run(*arguments, "--protocol", "linear_probe", "--warm-only", "--json")[1])
+    assert document["hub"] == "mieb_image"
+    assert {model["model"] for model in document["models"]} <= set(
+        load_matrix("mieb_image", protocol="linear_probe").models
+    )
 
 
 def test_embed__dataset__file(run: Run, tmp_path: Path) -> None:
