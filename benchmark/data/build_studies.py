@@ -21,6 +21,8 @@ from study_repeats import agreement, repeats_of
 from study_tasks import build_tasks
 from study_weights import weights_ids, weights_of
 
+from fennec.evidence.names import weights_of as catalog_ids
+
 RESULTS = Path(__file__).parents[1] / "results"
 EVIDENCE = ["study", "model", "weights", *COLUMN, "head", "value"]
 
@@ -126,7 +128,9 @@ def main() -> None:
         name if study == "lab24" else weights_of(ids, study, name)
         for study, name in zip(evidence["study"], evidence["model"], strict=True)
     ]
-    table = agreement(evidence)
+    # the catalog may know that two of these ids are one
+    merged = catalog_ids(evidence["study"], evidence["model"], evidence["weights"])
+    table = agreement(evidence.assign(weights=merged))
     table.to_csv(arguments.repeats, index=False, lineterminator="\n")
     repeats = repeats_of(sorted(frames), table)
 

@@ -138,7 +138,7 @@ def test_repeats__groups__whole_and_mutual() -> None:
     together = {"openclip_retrieval", "lovm_zeroshot", "swab_zeroshot", "clip_benchmark_zeroshot"}
     assert together <= set(studies["openclip_zeroshot"].repeats)
     assert studies["parc_all"].repeats == ("parc_controlled",)
-    assert studies["imagenet_testbed"].repeats == ("imagenet_x",)
+    assert "imagenet_x" in studies["imagenet_testbed"].repeats
 
 
 def test_repeats__cells_that_agree__only_inside_a_group() -> None:
