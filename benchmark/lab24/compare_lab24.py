@@ -4,7 +4,7 @@
 
 Stages, each resumable: (1) every metric for every network on every task, (2) task embeddings under the real encoders at
 hand and, for its cost, under `fennec-mini`, which was trained on images of nine of these tasks, (3) tables:
-`lab24_cells.csv`, `lab24_models.csv`, `lab24_scores.parquet`, from which `build_data.py` makes the hub, (4)
+`lab24_cells.csv`, `lab24_models.csv`, `lab24_scores.parquet`, from which `build_studies.py` makes the study, (4)
 `lab24_comparison.parquet`, `lab24_growth.csv` (quality against history), `lab24_noise.csv` (two seeds), and pictures.
 """
 

@@ -77,12 +77,12 @@ def fit(
     as_json: JsonOption = False,
     quiet: SilentOption = False,
 ) -> None:
-    """Build a space from a hub or from your own results."""
+    """Build a space from a study or from your own results."""
     from fennec.bench.cells import measured_matrix
     from fennec.bench.run import read_tasks
     from fennec.checkpoints.catalog import load_catalog
-    from fennec.evidence.hubs import image_sets, load_matrix
-    from fennec.evidence.matrix import TransferMatrix, read_results
+    from fennec.evidence.hubs import load_matrix
+    from fennec.evidence.own import own_matrix
     from fennec.space.recommender import Recommender
     from fennec.tasks.embedding import embed_task
     from fennec.tasks.embedding_files import load_known_embeddings
@@ -94,9 +94,7 @@ def fit(
     elif results.is_dir():
         matrix, sources = measured_matrix(results, protocol=protocol), read_tasks(results)
     else:
-        matrix = TransferMatrix.from_frame(
-            read_results(results), protocol=protocol or "finetune", name=results.stem, image_sets=image_sets()
-        )
+        matrix = own_matrix(results, protocol=protocol, report=teller(quiet))
     encoder = Proxy.load(proxy)
     embeddings = dict(load_known_embeddings(encoder.name))
     sources = {task: source for task, source in sources.items() if task in matrix.tasks}

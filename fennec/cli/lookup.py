@@ -1,4 +1,4 @@
-"""The commands that list what is known, and add to it: `models`, `similar`, `add-model`, `tasks`, `hubs`."""
+"""The commands that list what is known: `models`, `similar`, `tasks`, `studies`, `hubs`; and `add-model`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .options import CsvOption, JsonOption, QuietOption, WhereOption
 
 def models(
     where: WhereOption = None,
-    hub: Annotated[str | None, typer.Option("--hub", help="Only models with results in this hub.")] = None,
+    hub: Annotated[str | None, typer.Option("--study", "--hub", help="Only models with results in it.")] = None,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     quiet: QuietOption = False,
@@ -74,13 +74,14 @@ def add_model(
 
 
 def tasks(
-    hub: Annotated[str | None, typer.Option("--hub", help="Only the tasks of this hub.")] = None,
+    hub: Annotated[str | None, typer.Option("--study", "--hub", help="Only the tasks of this study.")] = None,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """List the known tasks."""
-    from fennec.evidence.hubs import load_matrix, load_tasks
+    from fennec.evidence.hubs import load_matrix
+    from fennec.evidence.studies import load_tasks
 
     frame = load_tasks()
     if hub is not None:
@@ -88,8 +89,15 @@ def tasks(
     print_frame(frame.reset_index(), as_json, as_csv, quiet)
 
 
+def studies(as_json: JsonOption = False, as_csv: CsvOption = False, quiet: QuietOption = False) -> None:
+    """List the studies: every published source of results, with models, tasks, protocols and licence."""
+    from fennec.evidence.studies import describe_studies
+
+    print_frame(describe_studies(), as_json, as_csv, quiet)
+
+
 def hubs(as_json: JsonOption = False, as_csv: CsvOption = False, quiet: QuietOption = False) -> None:
-    """List the hubs: sources of results, one protocol each."""
+    """List the hubs: short names of studies, one protocol and one budget each."""
     from fennec.evidence.hubs import describe_hubs
 
     print_frame(describe_hubs().round(3), as_json, as_csv, quiet)

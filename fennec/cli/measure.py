@@ -103,7 +103,7 @@ def _numbers(text: str, option: str) -> list[float]:
 
 
 def evaluate(
-    hub: Annotated[list[str] | None, typer.Option("--hub", help="Hubs; the eight with images by default.")] = None,
+    hub: Annotated[list[str] | None, typer.Option("--study", "--hub", help="The eight with images by default.")] = None,
     method: Annotated[list[str] | None, typer.Option("--method", help="Methods; all by default.")] = None,
     proxy: Annotated[str, typer.Option("--proxy", help="Proxy of the known tasks' embeddings.")] = "fennec-mini",
     output: Annotated[Path | None, typer.Option("--output", help="CSV file for every single value.")] = None,
@@ -126,8 +126,8 @@ def evaluate(
 
 
 def compare(
-    results: Annotated[Path | None, typer.Argument(help="Folder of 'fennec bench'; or give --hub.")] = None,
-    hub: Annotated[str | None, typer.Option("--hub", help="A hub with scores at hand: lab24.")] = None,
+    results: Annotated[Path | None, typer.Argument(help="Folder of 'fennec bench'; or give --study.")] = None,
+    hub: Annotated[str | None, typer.Option("--study", "--hub", help="One with scores at hand: lab24.")] = None,
     protocol: Annotated[str | None, typer.Option("--protocol", help="Results of the folder to take.")] = None,
     proxy: Annotated[
         str | None, typer.Option("--proxy", help="Of the task embeddings; fennec-mini, or what the hub has.")
@@ -151,7 +151,7 @@ def compare(
     from fennec.tasks.proxy import Proxy
 
     if (results is None) == (hub is None):
-        raise InputError("give either a folder of 'fennec bench' or --hub")
+        raise InputError("give either a folder of 'fennec bench' or --study")
     if results is None:
         measured = load_measured_hub(str(hub), proxy=proxy)
     else:

@@ -16,7 +16,7 @@ DatasetArgument = Annotated[
         help="Folder, CSV or parquet manifest, .zip or .tar, torchvision:NAME, hf:ORG/NAME, sklearn:digits."
     ),
 ]
-HubOption = Annotated[str, typer.Option("--hub", help="Results to learn from, see 'fennec hubs'.")]
+HubOption = Annotated[str, typer.Option("--study", "--hub", help="Results to learn from, see 'fennec studies'.")]
 ProtocolOption = Annotated[
     str | None,
     typer.Option("--protocol", help="finetune, linear_probe or zero_shot; chooses the default hub."),

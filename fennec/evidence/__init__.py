@@ -1,5 +1,5 @@
 """What is known of models on tasks.
 
-In: `data/results`, or results of one's own. Out: `TransferMatrix`, one study under one protocol.
-May import: checkpoints and the root.
+In: `data/evidence.parquet`, or results of one's own. Out: all results in one table, and `TransferMatrix`, one study
+under one protocol. May import: checkpoints and the root.
 """

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from fennec.errors import InputError
 
+from .studies import PROTOCOLS
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -161,20 +163,23 @@ def _positions(names: Sequence[str], wanted: Sequence[str] | None, kind: str) ->
 
 
 def read_results(path: str | Path, *, columns: Sequence[str] = ("model", "task", "value")) -> pd.DataFrame:
-    """A user's own results, checked line by line.
+    """A user's own results, checked line by line; lines that say the same twice are kept once.
 
     Args:
-        path: CSV with a header that has at least `columns`; `value` is a fraction in [0, 1].
-        columns: what must be there.
+        path: CSV with a header that has at least `columns`; `value` is a fraction in [0, 1]. Columns `protocol` and
+            `budget` may say how all of it was measured.
+        columns: what must be there; all but `value` name a cell.
 
     Raises:
-        InputError: the file is missing or empty, a column is missing, or a value is not a number, not
-            finite or outside [0, 1]; the message gives the first bad line.
+        InputError: the file is missing or empty, a column is missing, a value is not a number, not finite or outside
+            [0, 1], percentages and fractions or several protocols or budgets are mixed, or a cell has two values; the
+            message gives the first bad line.
     """
     import pandas as pd
 
     try:
-        frame = pd.read_csv(path, skipinitialspace=True, dtype={"model": str, "task": str})
+        names = dict.fromkeys(("model", "task", "protocol", "budget"), str)
+        frame = pd.read_csv(path, skipinitialspace=True, dtype=names)
     except FileNotFoundError as error:
         raise InputError(f"no file {path}; expected a CSV with the columns {', '.join(columns)}") from error
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
@@ -197,13 +202,48 @@ def read_results(path: str | Path, *, columns: Sequence[str] = ("model", "task",
         raise InputError(
             f"{path} line {_line(bad)}: value is '{seen}'; expected a fraction in [0, 1], leave out runs that failed"
         )
-    outside = (value < 0) | (value > 1)
+    outside, inside = (value < 0) | (value > 1), (value > 0) & (value < 1)
     if outside.any():
+        seen = f"{path} line {_line(outside)}: value is {value[outside].iloc[0]:g}"
+        if inside.any():
+            also = f"line {_line(inside)} has {value[inside].iloc[0]:g}"
+            raise InputError(f"{seen}, but {also}; percentages and fractions are mixed, give fractions in [0, 1]")
+        raise InputError(f"{seen}; expected a fraction in [0, 1], divide percentages by 100")
+    _check_one_way(path, frame)
+    return _without_repeats(path, frame.assign(value=value), [name for name in columns if name != "value"])
+
+
+def _check_one_way(path: str | Path, frame: pd.DataFrame) -> None:
+    """Results of one file were all measured one way, as far as it says how."""
+    for column in ("protocol", "budget"):
+        if column not in frame:
+            continue
+        said = frame[column].fillna("").str.strip()
+        first = said.iloc[0]
+        other = said != first
+        if other.any():
+            raise InputError(
+                f"{path} mixes {column}s: line 2 has '{first}', line {_line(other)} has '{said[other].iloc[0]}'; "
+                f"one file, one {column}"
+            )
+        if column == "protocol" and first not in PROTOCOLS:
+            raise InputError(f"{path} line 2: protocol is '{first}'; there are {', '.join(PROTOCOLS)}")
+
+
+def _without_repeats(path: str | Path, frame: pd.DataFrame, cell: list[str]) -> pd.DataFrame:
+    """Every cell once; the metric belongs to it where there is one."""
+    cell = [*cell, "metric"] if "metric" in frame and "task" in cell else cell
+    first = frame.groupby(cell, dropna=False)["value"].transform("first")
+    other = frame["value"] != first
+    if other.any():
+        place = frame.loc[other].iloc[0]
+        same = (frame[cell].fillna("") == place[cell].fillna("")).all(axis=1)
+        what = ", ".join(f"{name} '{place[name]}'" for name in cell)
         raise InputError(
-            f"{path} line {_line(outside)}: value is {value[outside].iloc[0]:g}; expected a fraction in [0, 1], "
-            "divide percentages by 100"
+            f"{path} lines {_line(same)} and {_line(other)} disagree on {what}: {first[other].iloc[0]:g} and "
+            f"{place['value']:g}; keep one"
         )
-    return frame.assign(value=value)
+    return frame.drop_duplicates(cell, ignore_index=True)
 
 
 def _line(bad: pd.Series[bool]) -> int:

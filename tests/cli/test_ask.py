@@ -56,6 +56,18 @@ def test_recommend__protocol_and_where__respected(run: Run) -> None:
     assert all(model["params"] < 200e6 for model in document["models"])
 
 
+def test_recommend__whole_study_under_one_protocol__its_models(run: Run) -> None:
+    arguments = ("recommend", "sklearn:digits", "--max-images", 20, "--study", "mieb_image")
+    code, _, error = run(*arguments)
+    assert code == 1
+    assert "give --protocol, one of linear_probe, zero_shot, retrieval, clustering" in one_line(error)
+    document = json.loads(run(*arguments, "--protocol", "linear_probe", "--warm-only", "--json")[1])
+    assert document["hub"] == "mieb_image"
+    assert {model["model"] for model in document["models"]} <= set(
+        load_matrix("mieb_image", protocol="linear_probe").models
+    )
+
+
 def test_recommend__known_results__folded_in(run: Run, tmp_path: Path) -> None:
     models = load_matrix("vit13").models
     (tmp_path / "tried.csv").write_text(f"model,value\n{models[0]},0.99\n{models[1].split(':')[1]},0.2\n")

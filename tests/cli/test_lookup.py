@@ -1,4 +1,4 @@
-"""models, tasks, hubs, similar, add-model."""
+"""models, tasks, studies, hubs, similar, add-model."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from fennec.architectures.vectors import load_known_vectors
 from fennec.checkpoints.catalog import load_catalog
 from fennec.evidence.hubs import load_hubs, load_matrix
+from fennec.evidence.studies import load_studies
 from tests.cli.conftest import Run, one_line
 
 
@@ -19,6 +20,21 @@ def test_lists__models_tasks_hubs__every_form(run: Run) -> None:
     assert run("tasks", "--hub", "cnn11", "--csv")[1].splitlines()[0].startswith("task,title,n_classes")
     assert run("hubs", "-q")[1].split() == list(load_hubs())
     assert "fine-tuning" in run("hubs")[1]
+
+
+def test_studies__every_form__all_of_them(run: Run) -> None:
+    assert run("studies", "-q")[1].split() == list(load_studies())
+    found = {row["study"]: row for row in json.loads(run("studies", "--json")[1])}
+    assert found["mieb_image"]["licence"] == "CC0-1.0"
+    assert found["imagenet_x"]["cells"] == 0
+    header = run("studies", "--csv")[1].splitlines()[0]
+    assert header == "study,title,models,tasks,columns,cells,protocols,licence,repeats"
+
+
+def test_study__and_its_old_name_hub__same_answer(run: Run) -> None:
+    assert run("models", "--study", "cnn11", "-q") == run("models", "--hub", "cnn11", "-q")
+    assert run("models", "--study", "sfda_supervised_cnn", "-q") == run("models", "--study", "cnn11", "-q")
+    assert run("tasks", "--study", "cnn11", "-q") == run("tasks", "--hub", "cnn11", "-q")
 
 
 def test_similar__known_and_unknown_names__list_or_one_line(run: Run) -> None:

@@ -1,0 +1,76 @@
+"""A user's own results as one more study.
+
+In: a CSV that `read_results` checks. Out: `TransferMatrix`, models under the ids of the catalog where it knows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fennec.checkpoints.catalog import load_catalog
+from fennec.errors import InputError, UnknownModelError
+
+from .matrix import TransferMatrix, read_results
+from .studies import image_sets
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def own_matrix(path: Path, *, protocol: str | None = None, report: Callable[[str], None] = print) -> TransferMatrix:
+    """Matrix of a file of results, one column per task.
+
+    Args:
+        path: CSV with the columns model, task, value, and perhaps metric, protocol and budget.
+        protocol: how all of it was measured; what the file says when None, finetune when it says nothing.
+        report: is told, in one line, when no model or not every model is a known checkpoint.
+
+    Raises:
+        InputError: as `read_results`; the file has another protocol than the one asked for; two names of the same
+            weights disagree.
+    """
+    frame = read_results(path)
+    said = str(frame["protocol"].iloc[0]).strip() if "protocol" in frame else None
+    if protocol is not None and said is not None and protocol != said:
+        raise InputError(f"{path} says protocol '{said}', not {protocol}; leave out --protocol or mend the file")
+    ids, unknown = _ids(frame["model"].drop_duplicates())
+    if unknown:
+        n_models = frame["model"].nunique()
+        count = "none" if len(unknown) == n_models else f"{n_models - len(unknown)}"
+        report(f"{path}: {count} of its {n_models} models is known; the others keep their names: {unknown[0]}")
+    frame["weights"] = frame["model"].map(ids)
+    cell = [name for name in ("weights", "task", "metric") if name in frame]
+    _check_same_weights(path, frame, cell)
+    frame = frame.drop_duplicates(cell).drop(columns="model").rename(columns={"weights": "model"})
+    return TransferMatrix.from_frame(
+        frame, protocol=protocol or said or "finetune", name=path.stem, image_sets=image_sets()
+    )
+
+
+def _ids(names: pd.Series[str]) -> tuple[dict[str, str], list[str]]:
+    """Catalog ids of names, and why others have none; `module:NAME` is a network of one's own and needs none."""
+    catalog = load_catalog()
+    libraries = set(catalog.frame["library"])
+    ids, unknown = {}, []
+    for name in names:
+        ids[name] = name
+        try:
+            ids[name] = catalog.find(name)
+        except UnknownModelError as error:
+            prefix, colon, _ = name.partition(":")
+            if not colon or prefix in libraries:
+                unknown.append(str(error))
+    return ids, unknown
+
+
+def _check_same_weights(path: Path, frame: pd.DataFrame, cell: list[str]) -> None:
+    other = frame["value"] != frame.groupby(cell)["value"].transform("first")
+    if other.any():
+        place = frame[other].iloc[0]
+        same = frame[(frame["weights"] == place["weights"]) & (frame["task"] == place["task"])].iloc[0]
+        raise InputError(
+            f"{path}: '{same['model']}' and '{place['model']}' are the same weights, {place['weights']}, and disagree "
+            f"on task '{place['task']}'; keep one"
+        )

@@ -1,0 +1,173 @@
+"""Every published study: what it is, and all results of all studies in one table.
+
+In: `data/studies.json`, `data/evidence.parquet`, `data/costs.csv`, `data/tasks.csv`. Out: `Study`, and long tables with
+one row per weights and column. A column is one study, task, protocol, metric and budget.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from fennec.errors import UnknownTaskError, did_you_mean
+from fennec.settings import data_dir
+
+from .names import weights_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PROTOCOLS = (
+    "finetune",
+    "linear_probe",
+    "zero_shot",
+    "detection",
+    "segmentation",
+    "clustering",
+    "retrieval",
+    "eval",
+)
+
+EVIDENCE = ("weights", "study", "task", "protocol", "metric", "budget", "head", "value", "image_set")
+
+
+@dataclass(frozen=True)
+class Study:
+    """One published source of results; `data/cards/NAME.md` says more.
+
+    Attributes:
+        name: of the study.
+        title: one line for people.
+        paper: who published it, and where.
+        repository: where the numbers were read, with the commit.
+        licence: of that repository.
+        repeats: other studies with the same results in whole or in part; leaving one out means leaving all out.
+        shipped: whether the licence lets the values travel with Fennec.
+    """
+
+    name: str
+    title: str
+    paper: str
+    repository: str
+    licence: str
+    repeats: tuple[str, ...]
+    shipped: bool
+
+
+@cache
+def load_studies() -> dict[str, Study]:
+    """All studies by name."""
+    entries = json.loads((data_dir() / "studies.json").read_text(encoding="utf-8"))
+    return {name: Study(name=name, **{**entry, "repeats": tuple(entry["repeats"])}) for name, entry in entries.items()}
+
+
+def find_study(name: str) -> Study:
+    """A study by its name.
+
+    Raises:
+        UnknownTaskError: no such study; the nearest name is offered.
+    """
+    studies = load_studies()
+    if name not in studies:
+        raise UnknownTaskError(f"unknown study '{name}'{did_you_mean(name, studies)}; 'fennec studies' lists them")
+    return studies[name]
+
+
+@cache
+def load_evidence() -> pd.DataFrame:
+    """All results of all studies, long; read once and shared, so copy before you change it.
+
+    Returns:
+        One row per weights and column: weights (canonical id), study, task, protocol (one of `PROTOCOLS`), metric,
+        budget (`full`, `16 per class`, `1000 images`, `1 %`; `none` where nothing is learned from labels; then the
+        schedule, resolution or bands where a study varies them: `full, 36 epochs`), head (what is trained on frozen
+        features, else empty), value (fraction in [0, 1], higher is better), image_set. All but value are categories.
+        Where a study measured the same weights under several names, value is their mean.
+
+    Example:
+        >>> evidence = load_evidence()
+        >>> evidence[evidence["study"] == "sfda_supervised_cnn"]["weights"].nunique()
+        11
+    """
+    import pandas as pd
+
+    frame = pd.read_parquet(data_dir() / "evidence.parquet")
+    names = frame[["study", "model", "weights"]].drop_duplicates(["study", "model"])
+    names["id"] = weights_of(names["study"], names["model"], names["weights"])
+    frame["weights"] = _by_name(frame, names)
+    column = [name for name in EVIDENCE if name not in ("head", "value", "image_set")]
+    if frame.duplicated(column).any():
+        means = frame.groupby(column, observed=True, sort=False)["value"].transform("mean")
+        frame = frame.assign(value=means).drop_duplicates(column, ignore_index=True)
+    sets = load_tasks()["image_set"]
+    frame["image_set"] = frame["task"].cat.rename_categories(str).map(sets.to_dict()).astype("category")
+    return frame[list(EVIDENCE)]
+
+
+def _by_name(frame: pd.DataFrame, names: pd.DataFrame) -> pd.Categorical:
+    """Id of every row of the evidence, from one row per study and name; by codes, as texts are slow to join."""
+    import pandas as pd
+
+    width = len(frame["model"].cat.categories)
+    keys = names["study"].cat.codes.astype("int64") * width + names["model"].cat.codes
+    ids = pd.Categorical(names["id"])
+    codes = pd.Series(ids.codes, index=keys)
+    rows = frame["study"].cat.codes.astype("int64") * width + frame["model"].cat.codes
+    return pd.Categorical.from_codes(codes.loc[rows].to_numpy(), categories=ids.categories)
+
+
+def describe_studies() -> pd.DataFrame:
+    """One row per study: numbers of models, tasks, columns and cells, protocols, licence, what repeats it."""
+    import pandas as pd
+
+    evidence = load_evidence()
+    column = ["task", "protocol", "metric", "budget"]
+    found = dict(list(evidence.groupby("study", observed=True)))
+    rows = []
+    for name, study in load_studies().items():
+        cells = found.get(name, evidence.iloc[:0])
+        protocols = [protocol for protocol in PROTOCOLS if (cells["protocol"] == protocol).any()]
+        rows.append(
+            {
+                "study": name,
+                "title": study.title,
+                "models": cells["weights"].nunique(),
+                "tasks": cells["task"].nunique(),
+                "columns": len(cells.drop_duplicates(column)),
+                "cells": len(cells),
+                "protocols": ", ".join(protocols),
+                "licence": study.licence if study.shipped else f"{study.licence}; values not in the package",
+                "repeats": ", ".join(study.repeats),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+@cache
+def load_costs() -> pd.DataFrame:
+    """What fine-tuning runs took, where a study says so.
+
+    Returns:
+        One row per weights and task: study, weights, task, runs (number), fit_seconds (median wall time of one run),
+        gpu_mem_gb (peak), sd (standard deviation of the performance over the runs, a fraction).
+    """
+    import pandas as pd
+
+    frame = pd.read_csv(data_dir() / "costs.csv")
+    ids = weights_of(frame["study"], frame["model"], frame["weights"])
+    return frame.assign(weights=ids)[["study", "weights", "task", "runs", "fit_seconds", "gpu_mem_gb", "sd"]]
+
+
+@cache
+def load_tasks() -> pd.DataFrame:
+    """Facts of every task (`data/tasks.csv`), indexed by task."""
+    import pandas as pd
+
+    return pd.read_csv(data_dir() / "tasks.csv", index_col="task")
+
+
+def image_sets() -> dict[str, str]:
+    """Image set of every known task."""
+    return {str(task): str(name) for task, name in load_tasks()["image_set"].items()}

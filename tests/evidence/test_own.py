@@ -1,0 +1,82 @@
+"""A user's own results: one clear line for every way in which a file can be wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fennec.checkpoints.catalog import load_catalog
+from fennec.errors import InputError
+from fennec.evidence.own import own_matrix
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "ours.csv"
+    path.write_text(text)
+    return path
+
+
+def test_own_matrix__any_name_of_a_checkpoint__its_id(tmp_path: Path) -> None:
+    said: list[str] = []
+    path = write(tmp_path, "model,task,value\nresnet50.a1_in1k,pets,0.9\nhf:microsoft/resnet-50,pets,0.8\n")
+    matrix = own_matrix(path, report=said.append)
+    catalog = load_catalog()
+    expected = {catalog.find("resnet50.a1_in1k"), catalog.find("hf:microsoft/resnet-50")}
+    assert set(matrix.models) == expected
+    assert (matrix.protocol, matrix.name, said) == ("finetune", "ours", [])
+
+
+def test_own_matrix__no_known_checkpoint__said_in_one_line(tmp_path: Path) -> None:
+    said: list[str] = []
+    matrix = own_matrix(write(tmp_path, "model,task,value\nmine,a,0.9\nyours,a,0.8\n"), report=said.append)
+    assert matrix.models == ("mine", "yours")
+    (line,) = said
+    assert "none of its 2 models is known; the others keep their names: unknown model 'mine'" in line
+
+
+def test_own_matrix__one_misspelled__nearest_offered(tmp_path: Path) -> None:
+    said: list[str] = []
+    text = "model,task,value\ntimm:resnet50.a1_in1k,a,0.9\ntimm:resnet5O.a2_in1k,a,0.8\nnets:small,a,0.7\n"
+    own_matrix(write(tmp_path, text), report=said.append)
+    (line,) = said
+    assert "2 of its 3 models is known" in line or "unknown model 'timm:resnet5O.a2_in1k'; did you mean" in line
+
+
+def test_own_matrix__protocol_of_the_file__taken_and_checked(tmp_path: Path) -> None:
+    path = write(tmp_path, "model,task,value,protocol\nm:a,t,0.9,linear_probe\nm:b,t,0.8,linear_probe\n")
+    assert own_matrix(path).protocol == "linear_probe"
+    with pytest.raises(InputError, match="says protocol 'linear_probe', not finetune; leave out --protocol"):
+        own_matrix(path, protocol="finetune")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("m:a,t,0.9,finetune\nm:b,t,0.8,zero_shot\n", "mixes protocols: line 2 has 'finetune', line 3 has 'zero_shot'"),
+        ("m:a,t,0.9,finetune\nm:b,t,0.8,\n", "line 3 has ''; one file, one protocol"),
+        ("m:a,t,0.9,tuned\nm:b,t,0.8,tuned\n", "line 2: protocol is 'tuned'; there are finetune"),
+        ("m:a,t,0.9,finetune\nm:b,t,81.5,finetune\n", "line 3: value is 81.5, but line 2 has 0.9; percentages and"),
+        ("m:a,t,0.9,finetune\nm:a,t,0.8,finetune\n", "lines 2 and 3 disagree on model 'm:a', task 't': 0.9 and 0.8"),
+        (
+            "resnet50.a1_in1k,t,0.9,finetune\ntimm:resnet50.a1_in1k,t,0.8,finetune\n",
+            "'resnet50.a1_in1k' and 'timm:resnet50.a1_in1k' are the same weights, timm:resnet50.a1_in1k, and disagree",
+        ),
+    ],
+)
+def test_own_matrix__bad_file__one_clear_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        own_matrix(write(tmp_path, "model,task,value,protocol\n" + text))
+    assert "\n" not in str(caught.value)
+
+
+def test_own_matrix__same_line_twice__once(tmp_path: Path) -> None:
+    text = "model,task,value\nm:a,t,0.9\nm:a,t,0.9\nresnet50.a1_in1k,t,0.8\ntimm:resnet50.a1_in1k,t,0.8\n"
+    assert own_matrix(write(tmp_path, text)).performance.tolist() == [[0.9], [0.8]]
+
+
+def test_own_matrix__mixed_metrics_or_budgets__refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="task 't' mixes metrics"):
+        own_matrix(write(tmp_path, "model,task,value,metric\nm:a,t,0.9,top1\nm:b,t,0.8,top5\n"))
+    with pytest.raises(InputError, match="mixes budgets: line 2 has 'full', line 4 has '16 per class'"):
+        own_matrix(write(tmp_path, "model,task,value,budget\nm:a,t,0.9,full\nm:b,t,0.8,full\nm:a,u,0.8,16 per class\n"))
