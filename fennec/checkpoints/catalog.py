@@ -1,6 +1,6 @@
-"""Which models exist: one record per checkpoint, with cost, source and licence.
+"""Which models exist: one record per set of weights, with all its names, cost, pre-training and licence.
 
-In: `data/models.csv`. Out: `Catalog`, from which ids are resolved and conditions are answered.
+In: `data/models.csv`. Out: `Catalog`, from which names are resolved and conditions are answered.
 """
 
 from __future__ import annotations
@@ -22,22 +22,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """Public facts of a checkpoint; None or an empty string where they are not known.
+    """Public facts of a set of weights; None or an empty string where they are not known.
 
     Attributes:
-        id: canonical id, `library:architecture.tag`, or `module:NAME` of a network of one's own.
-        library: who loads it: timm, torchvision, open_clip, hf or other.
+        id: the name that loads most easily, `library:architecture.tag`, or `module:NAME` of a network of one's own.
+        library: who loads it: timm, torchvision, open_clip, hf (transformers), hub (torch.hub) or other.
         architecture: name of the network without weights.
         tag: which weights.
         family: architecture name without its size.
-        params: number of parameters.
-        gmacs: multiply-adds of one forward pass at `input_size`, in billions.
-        input_size: side of the input in pixels.
-        pretraining_data: what the weights were trained on.
-        pretraining_method: how.
+        params: number of parameters of the image tower without its head.
+        gmacs: multiply-adds of the same in one forward pass at `input_size`, in billions.
+        counted: whether both were counted on a graph; otherwise a source says so, a head included.
+        input_size: side of the input in pixels that the weights were trained with.
+        pretraining_data: what they were trained on at first, words of `data/vocabulary.csv` joined by `+`.
+        pretraining_images: different images of the largest data set that they have seen.
+        pretraining_method: how, words of `data/vocabulary.csv` joined by `+`.
+        finetuned_on: what they were trained on afterwards, in this order, joined by `+`.
+        publisher: who put them on line.
+        official: whether that is who trained them; False for a stranger's fine-tune.
+        parent: id of the weights that a stranger's fine-tune starts from.
         license: lower-case licence id.
+        license_source: who says so.
         backbone: architecture whose operator graph is known, `library:architecture`.
-        names: the name each source of results uses for it.
+        names: all names, by library and by source of results.
     """
 
     id: str
@@ -47,12 +54,19 @@ class ModelRecord:
     family: str
     params: int | None
     gmacs: float | None
+    counted: bool
     input_size: int | None
     pretraining_data: str
+    pretraining_images: int | None
     pretraining_method: str
+    finetuned_on: str
+    publisher: str
+    official: bool | None
+    parent: str
     license: str
+    license_source: str
     backbone: str
-    names: Mapping[str, str]
+    names: Mapping[str, tuple[str, ...]]
 
 
 class Catalog:
@@ -77,15 +91,19 @@ class Catalog:
         return model in self.frame.index
 
     def __getitem__(self, model: str) -> ModelRecord:
+        import pandas as pd
+
         if model not in self.frame.index:
             raise UnknownModelError(f"unknown model '{model}'{did_you_mean(model, self._aliases)}")
         row = self.frame.loc[model].to_dict()
+        known = {name: None if pd.isna(row[name]) else row[name] for name in (*_WHOLE, "gmacs", "official")}
         return ModelRecord(
             id=model,
-            params=None if row["params"] != row["params"] else int(row["params"]),
-            gmacs=None if row["gmacs"] != row["gmacs"] else float(row["gmacs"]),
-            input_size=None if row["input_size"] != row["input_size"] else int(row["input_size"]),
-            names=json.loads(row["names"] or "{}"),
+            gmacs=None if known["gmacs"] is None else float(known["gmacs"]),
+            official=None if known["official"] is None else bool(known["official"]),
+            counted=bool(row["counted"]),
+            names=read_names(row["names"]),
+            **{name: None if known[name] is None else int(known[name]) for name in _WHOLE},
             **{name: str(row[name]) for name in _TEXT},
         )
 
@@ -95,19 +113,24 @@ class Catalog:
 
     @cached_property
     def _aliases(self) -> dict[str, set[str]]:
-        """Everything a model may be called -> canonical ids."""
+        """Everything a model may be called -> ids: whole names, names without library or source, networks."""
         aliases: dict[str, set[str]] = {}
-        for model, names in zip(self.frame.index, self.frame["names"], strict=True):
-            short = model.split(":", 1)[1]
-            for alias in {model, short, *(json.loads(names).values() if names else ())}:
+        columns = self.frame[["library", "architecture", "names"]].itertuples(name=None)
+        for model, library, architecture, text in columns:
+            called = {model, model.partition(":")[2], architecture, f"{library}:{architecture}"}
+            for place, names in read_names(text).items():
+                joint = ":" if place in LIBRARIES else "/"
+                called.update(name for short in names for name in (short, f"{place}{joint}{short}"))
+            for alias in called:
                 aliases.setdefault(alias, set()).add(model)
         return aliases
 
     def find(self, text: str) -> str:
-        """Canonical id of a model.
+        """Id of a model.
 
         Args:
-            text: a canonical id, an id without its library, or the name a source of results uses.
+            text: an id, any other name of the weights as `library:NAME` or `source/NAME`, or a name without its
+                library or source where it means one set of weights only.
 
         Raises:
             UnknownModelError: nothing has this name (the nearest are offered), or several models do.
@@ -118,17 +141,21 @@ class Catalog:
         if len(matches) == 1:
             return matches[0]
         if matches:
-            raise UnknownModelError(f"'{text}' names several models: {', '.join(matches)}; give the whole id")
+            shown = ", ".join(matches[:MOST_LISTED])
+            more = f" and {len(matches) - MOST_LISTED} more" if len(matches) > MOST_LISTED else ""
+            raise UnknownModelError(f"'{text}' names {len(matches)} models: {shown}{more}; give the whole name")
         raise UnknownModelError(f"unknown model '{text}'{did_you_mean(text, self._aliases)}")
 
     def candidates(self, protocol: str) -> tuple[str, ...]:
-        """Checkpoints that can be used under a protocol, with results or without.
+        """Models that can be used under a protocol, with results or without.
 
-        Those of timm, torchvision and open_clip and the user's own; for zero_shot those of open_clip.
+        Those of timm, torchvision and open_clip and the user's own; for zero_shot those that open_clip has, whose
+        text tower it needs. The miniature networks `test_*` of timm, made for unit tests, never.
         """
-        libraries = ["open_clip"] if protocol == "zero_shot" else ["timm", "torchvision", "open_clip"]
-        twice = self.frame["tag"].str.contains("@")  # a checkpoint tested at another resolution
-        usable = self.frame["library"].isin(libraries) & ~twice
+        usable = self.frame["library"].isin(["timm", "torchvision", "open_clip"])
+        if protocol == "zero_shot":
+            usable &= [OPEN_CLIP in text for text in self.frame["names"]]
+        usable &= ~self.frame["architecture"].str.startswith("test_")
         return tuple(self.frame.index[usable | self.frame.index.isin(read_added())])
 
     def where(self, condition: str) -> tuple[str, ...]:
@@ -150,8 +177,17 @@ class Catalog:
         return tuple(chosen.index)
 
 
-_TEXT = ("library", "architecture", "tag", "family", "pretraining_data", "pretraining_method", "license",
-         "backbone")  # fmt: skip
+LIBRARIES = ("timm", "torchvision", "open_clip", "hf", "hub", "other")  # whose names are written `library:NAME`
+OPEN_CLIP = '"open_clip": ['
+MOST_LISTED = 8
+_TEXT = ("library", "architecture", "tag", "family", "pretraining_data", "pretraining_method", "finetuned_on",
+         "publisher", "parent", "license", "license_source", "backbone")  # fmt: skip
+_WHOLE = ("params", "input_size", "pretraining_images")
+
+
+def read_names(text: str) -> dict[str, tuple[str, ...]]:
+    """The column `names` of the catalog: names by library or source."""
+    return {place: tuple(names) for place, names in json.loads(text or "{}").items()}
 
 
 def _check_condition(condition: str, columns: list[str]) -> None:
@@ -177,14 +213,13 @@ def _check_condition(condition: str, columns: list[str]) -> None:
 
 @cache
 def load_catalog() -> Catalog:
-    """The catalog in `data/models.csv`, every model with history and every timm checkpoint, and what the user added."""
+    """The catalog in `data/models.csv` and what the user added."""
     import pandas as pd
 
     frame = pd.read_csv(data_dir() / "models.csv", index_col="id", dtype=dict.fromkeys(_TEXT, str))
     added = pd.DataFrame.from_dict(read_added(), orient="index")
     if len(added):
-        frame = pd.concat(
-            [frame.drop(index=added.index, errors="ignore"), added[added.columns.intersection(frame.columns)]]
-        )
+        own = added.reindex(columns=frame.columns).assign(counted=True, official=True)
+        frame = pd.concat([frame.drop(index=added.index, errors="ignore"), own])
         frame.index.name = "id"
     return Catalog(frame.fillna(dict.fromkeys((*_TEXT, "names"), "")))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from fennec.checkpoints.catalog import load_catalog
+from fennec.checkpoints.catalog import load_catalog, read_names
 from fennec.errors import InputError, UnknownTaskError, did_you_mean
 from fennec.settings import data_dir
 
@@ -120,8 +120,9 @@ def load_matrix(name: str = "default", *, protocol: str | None = None) -> Transf
         frame = frame[frame["metric"] == hub.metric]
     if hub.tasks:
         frame = frame[frame["task"].isin(hub.tasks)]
+    frame = frame.assign(model=frame["model"].map(_canonical_ids()[hub.source]))
     return TransferMatrix.from_frame(
-        frame.assign(model=frame["model"].map(_canonical_ids()[hub.source])),
+        frame.groupby(["model", "task", "metric"], as_index=False, sort=False)["value"].mean(),  # one model, two names
         protocol=hub.protocol,
         name=hub.name,
         image_sets=image_sets(),
@@ -138,8 +139,9 @@ def imagenet_accuracy() -> Mapping[str, float]:
     accuracy = {model: float(value) for model, value in zip(known.models, column, strict=True) if value == value}
     weights = pd.read_csv(data_dir() / "results" / "torchvision_weights.csv")
     weights = weights[(weights["task"] == "imagenet") & (weights["metric"] == "top1")]
+    ids = _canonical_ids()["torchvision_weights"]
     for model, value in zip(weights["model"], weights["value"], strict=True):
-        accuracy[load_catalog().find(model)] = float(value)
+        accuracy.setdefault(ids[model], float(value))
     return accuracy
 
 
@@ -148,7 +150,7 @@ def _canonical_ids() -> dict[str, dict[str, str]]:
     """Per source, its name of a model -> canonical id."""
     ids: dict[str, dict[str, str]] = {}
     frame = load_catalog().frame
-    for model, names in zip(frame.index, frame["names"], strict=True):
-        for source, name in json.loads(names or "{}").items():
-            ids.setdefault(source, {})[name] = model
+    for model, text in zip(frame.index, frame["names"], strict=True):
+        for source, names in read_names(text).items():
+            ids.setdefault(source, {}).update(dict.fromkeys(names, model))
     return ids
