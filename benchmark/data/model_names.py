@@ -22,7 +22,7 @@ QUICK = "natively QuickGELU"
 
 # The same weights in a network with another activation, pooling, connector or form of a layer: variant, main name.
 VARIANTS = (
-    (r"timm:(.*_siglip)_gap(_.*)", r"timm:\1\2"),  # without the attention pooling
+    (r"timm:(.*_siglip)_gap(_(?!.*_ft_).*)", r"timm:\1\2"),  # without the attention pooling
     (r"timm:(resnet\w+_clip)_gap(\..*)", r"timm:\1\2"),
     (r"timm:((?:qwen3|gemma4|deepseek)_vit_\d+m)_(?:enc|merge|align)(\..*)", r"timm:\1\2"),  # without the connector
     (r"timm:(.*_dinov3)_qkvb(\..*)", r"timm:\1\2"),  # with the bias that is zero written out

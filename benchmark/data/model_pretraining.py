@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -68,6 +69,11 @@ PARENTS = (  # of fine-tunes on the Hub: pattern on the id, weights that they st
     (r"nateraw/vit-|vit-base-(?:beans|cats)", "hf:google/vit-base-patch16-224-in21k"),
     (r"clip-vit-(base|large)-patch(\d+)_", r"hf:openai/clip-vit-\1-patch\2"),
 )  # fmt: skip
+HUB_DATA = (  # what names on the Hub say of the data that was tuned on
+    (r"tanganke/clip-vit-[^_]+_(.*)", r"\1"), (r"imagenet1k", "imagenet-1k"), (r"rvlcdip", "rvl-cdip"),
+    (r"cats[-_]vs[-_]dogs", "cats_vs_dogs"), (r"(eurosat|cifar100|cifar10|beans|food101|flyswot|kvasirv2)", r"\1"),
+    (r"tiny-random|tiny-vit-random", ""),
+)  # fmt: skip
 MAKERS = {  # networks whose stranger's fine-tunes start from one set of weights: network, weights
     "timm:swin_tiny_patch4_window7_224": "timm:swin_tiny_patch4_window7_224.ms_in1k",
     "timm:convnext_tiny": "timm:convnext_tiny.fb_in1k",
@@ -83,7 +89,7 @@ def vocabulary() -> pd.DataFrame:
 
 def words(text: str, spellings: dict[str, str], kind: str, known: set[str]) -> str:
     """A source's text in the words of the vocabulary, joined by `+`; what has no word is `other`."""
-    plain = re.sub(r" \d+B samples$", "", text).strip().lower()
+    plain = re.sub(r" \d+B samples$| \(ssl.*", "", text).strip().lower()
     if plain in spellings:
         return spellings[plain]
     found: list[str] = []
@@ -103,84 +109,81 @@ def tuned_on(tag: str) -> str:
 
 def add_pretraining(catalog: pd.DataFrame) -> pd.DataFrame:
     """The catalog with pre-training, publisher, parent and licence."""
-    rules = pd.read_csv(HERE / "pretraining_rules.csv", dtype=str, keep_default_na=False)
-    rules = [(re.compile(row["name"]), row) for row in rules.to_dict("records")]
+    rules = pd.read_csv(HERE / "pretraining_rules.csv", dtype=str, keep_default_na=False).to_dict("records")
     publishers = pd.read_csv(HERE / "publishers.csv", dtype=str, keep_default_na=False).to_dict("records")
-    known = vocabulary().index
-    data_words, method_words = (
-        set(known[known.get_level_values(0) == "data"].get_level_values(1)),
-        set(known[known.get_level_values(0) == "method"].get_level_values(1)),
-    )
-    ids = {name: model for model, names in catalog["all_names"].items() for name in names}
-    rows: dict[str, dict[str, object]] = {}
+    known = vocabulary()
+    ids = {name: str(model) for model, names in catalog["all_names"].items() for name in names}
+    rows: dict[str, dict[str, Any]] = {}
     for model, row in catalog.iterrows():
-        rows[str(model)] = _facts(str(model), row, rules, publishers, ids, data_words, method_words)
-    for facts in rows.values():  # a stranger's fine-tune was pre-trained as its parent was
-        parent = rows.get(str(facts["parent"]))
-        if parent is not None:
-            facts["pretraining_data"] = parent["pretraining_data"]
-            facts["pretraining_method"] = parent["pretraining_method"]
-            tuned = [word for word in (parent["finetuned_on"], facts["finetuned_on"]) if word]
-            facts["finetuned_on"] = "+".join(dict.fromkeys("+".join(map(str, tuned)).split("+")) if tuned else [])
-    images = vocabulary()["images"].to_dict()
+        names = [str(model), *(name for name in row["all_names"] if name != model and ":" in name)]
+        facts = by_rule(names, rules) | publisher_of(str(model), names, publishers)
+        if row["library"] == "timm":
+            facts["finetuned_on"] = tuned_on(row["tag"]) or facts["finetuned_on"]
+        if facts["official"]:
+            facts = by_sources(facts, row["said"], known)
+        else:
+            facts["finetuned_on"] = facts["finetuned_on"] or hub_data(str(model), row["said"])
+            facts["parent"] = parent_of(str(model), facts["finetuned_on"], row["backbone"], ids)
+        facts["license"], facts["license_source"] = license_of(str(model), names, publishers)
+        rows[str(model)] = facts
     for facts in rows.values():
-        parts = f"{facts['pretraining_data']}+{facts['finetuned_on']}".split("+")
-        counts = [images.get(("data", part), float("nan")) for part in parts]
-        counts = [count for count in counts if count == count]
-        facts["pretraining_images"] = max(counts) if counts else float("nan")
+        if facts["parent"] in rows:  # a stranger's fine-tune was pre-trained as its parent was
+            inherit(facts, rows[facts["parent"]])
+        facts["pretraining_data"] = facts["pretraining_data"] or "unknown"
+        facts["pretraining_method"] = facts["pretraining_method"] or "unknown"
+    images = known.loc["data", "images"].dropna().to_dict()
+    for facts in rows.values():
+        seen = f"{facts['pretraining_data']}+{facts['finetuned_on']}".split("+")
+        facts["pretraining_images"] = max((images[one] for one in seen if one in images), default=float("nan"))
     return catalog.join(pd.DataFrame.from_dict(rows, orient="index"))
 
 
-def _facts(model, row, rules, publishers, ids, data_words, method_words) -> dict[str, object]:  # type: ignore[no-untyped-def]
-    names = [model, *(name for name in row["all_names"] if name != model and ":" in name)]
-    facts: dict[str, object] = dict(pretraining_data="", pretraining_method="", finetuned_on="", parent="")
+def by_rule(names: list[str], rules: list[dict[str, str]]) -> dict[str, Any]:
+    """What `pretraining_rules.csv` says: every column from the first line that fits a name and fills it."""
+    facts: dict[str, Any] = dict(pretraining_data="", pretraining_method="", finetuned_on="", parent="")
+    columns = {"data": "pretraining_data", "method": "pretraining_method", "finetuned_on": "finetuned_on"}
     for name in names:
-        for pattern, rule in rules:
-            if pattern.match(name):
-                for column, key in (("pretraining_data", "data"), ("pretraining_method", "method"),
-                                    ("finetuned_on", "finetuned_on")):  # fmt: skip
+        for rule in rules:
+            if re.match(rule["name"], name):
+                for key, column in columns.items():
                     facts[column] = facts[column] or rule[key]
         if facts["pretraining_data"] and facts["pretraining_method"]:
             break
-    if row["library"] == "timm":
-        facts["finetuned_on"] = tuned_on(row["tag"]) or facts["finetuned_on"]
-    said = [one for one in row["said"] if one.data or one.method]
-    facts |= publisher_of(model, names, publishers)
-    stranger = facts["official"] is False
-    if stranger and not facts["finetuned_on"]:
-        facts["finetuned_on"] = hub_data(model, said)
-    if stranger:
-        facts["parent"] = parent_of(model, str(facts["finetuned_on"]), row["backbone"], ids)
-    for one in () if stranger else said:
-        data = words(one.data, DATA, "data", data_words)
-        method = words(re.sub(r" \(ssl.*", "", one.method), METHOD, "method", method_words)
-        if not facts["pretraining_data"] and data != "unknown":
-            first, _, rest = data.partition("+imagenet-")
-            facts["pretraining_data"] = first
-            facts["finetuned_on"] = facts["finetuned_on"] or (
-                f"imagenet-{rest}".replace("+imagenet-", "+imagenet-") if rest else ""
-            )
-        if not facts["pretraining_method"] and method not in ("unknown", ""):
-            facts["pretraining_method"] = method
-    facts["pretraining_data"] = facts["pretraining_data"] or "unknown"
-    facts["pretraining_method"] = facts["pretraining_method"] or "unknown"
-    facts["license"], facts["license_source"] = license_of(model, names, publishers)
     return facts
 
 
-def hub_data(model: str, said: list) -> str:  # type: ignore[type-arg]
+def by_sources(facts: dict[str, Any], said: list[Any], known: pd.DataFrame) -> dict[str, Any]:
+    """The facts with what no rule says taken from the first source that says it."""
+    facts = dict(facts)
+    for one in said:
+        data = words(one.data, DATA, "data", set(known.loc["data"].index))
+        method = words(one.method, METHOD, "method", set(known.loc["method"].index))
+        if not facts["pretraining_data"] and data != "unknown":
+            first, *then = data.split("+imagenet-")  # `jft-300m+imagenet-1k`: then tuned on ImageNet
+            facts["pretraining_data"] = first
+            facts["finetuned_on"] = facts["finetuned_on"] or "+".join(f"imagenet-{size}" for size in then)
+        if not facts["pretraining_method"] and method != "unknown":
+            facts["pretraining_method"] = method
+    return facts
+
+
+def inherit(facts: dict[str, Any], parent: dict[str, Any]) -> None:
+    """Put the pre-training of the parent into the facts of a fine-tune."""
+    facts["pretraining_data"], facts["pretraining_method"] = parent["pretraining_data"], parent["pretraining_method"]
+    tuned = "+".join(word for word in (parent["finetuned_on"], facts["finetuned_on"]) if word)
+    facts["finetuned_on"] = "+".join(dict.fromkeys(tuned.split("+")))
+
+
+def hub_data(model: str, said: list[Any]) -> str:
     """The data set that a checkpoint of the Hub was tuned on, as its source or its name says; empty if nobody does."""
     stated = next((one.data for one in said if one.data and "fine-tune" in one.method), "")
-    if stated and stated != "imagenet":
-        return stated.lower()
-    named = re.search(r"(eurosat|cifar100|cifar10|beans|food101|cats[-_]vs[-_]dogs|flyswot|kvasirv2|rvlcdip|imagenet1k)",
-                      model.lower())  # fmt: skip
-    if named:
-        return {"imagenet1k": "imagenet-1k"}.get(named.group(1), named.group(1).replace("-", "_"))
-    task = re.search(r"tanganke/clip-vit-[^_]+_(.*)", model)
-    if task:
-        return task.group(1)
-    return "imagenet-1k" if stated == "imagenet" else ""
+    if stated:
+        return "imagenet-1k" if stated == "imagenet" else str(stated).lower()
+    for pattern, data in HUB_DATA:
+        match = re.search(pattern, model.lower())
+        if match:
+            return match.expand(data)
+    return ""
 
 
 def parent_of(model: str, tuned: str, backbone: str, ids: dict[str, str]) -> str:

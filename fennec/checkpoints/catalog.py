@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fennec.architectures.added import read_added
 from fennec.errors import InputError, UnknownModelError, did_you_mean
@@ -18,6 +18,8 @@ from fennec.settings import data_dir
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Known = TypeVar("Known")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,12 @@ class ModelRecord:
     backbone: str
     names: Mapping[str, tuple[str, ...]]
 
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """Every name in one piece, `library:NAME` and `source/NAME`, the id first and libraries before sources."""
+        whole = [_whole_name(place, name) for place, names in self.names.items() for name in names]
+        return tuple(dict.fromkeys([self.id, *whole]))
+
 
 class Catalog:
     """All known checkpoints, looked up by id.
@@ -91,19 +99,18 @@ class Catalog:
         return model in self.frame.index
 
     def __getitem__(self, model: str) -> ModelRecord:
-        import pandas as pd
-
         if model not in self.frame.index:
             raise UnknownModelError(f"unknown model '{model}'{did_you_mean(model, self._aliases)}")
         row = self.frame.loc[model].to_dict()
-        known = {name: None if pd.isna(row[name]) else row[name] for name in (*_WHOLE, "gmacs", "official")}
         return ModelRecord(
             id=model,
-            gmacs=None if known["gmacs"] is None else float(known["gmacs"]),
-            official=None if known["official"] is None else bool(known["official"]),
+            params=_known(row["params"], int),
+            gmacs=_known(row["gmacs"], float),
             counted=bool(row["counted"]),
+            input_size=_known(row["input_size"], int),
+            pretraining_images=_known(row["pretraining_images"], int),
+            official=_known(row["official"], bool),
             names=read_names(row["names"]),
-            **{name: None if known[name] is None else int(known[name]) for name in _WHOLE},
             **{name: str(row[name]) for name in _TEXT},
         )
 
@@ -119,8 +126,7 @@ class Catalog:
         for model, library, architecture, text in columns:
             called = {model, model.partition(":")[2], architecture, f"{library}:{architecture}"}
             for place, names in read_names(text).items():
-                joint = ":" if place in LIBRARIES else "/"
-                called.update(name for short in names for name in (short, f"{place}{joint}{short}"))
+                called.update(name for short in names for name in (short, _whole_name(place, short)))
             for alias in called:
                 aliases.setdefault(alias, set()).add(model)
         return aliases
@@ -146,6 +152,14 @@ class Catalog:
             raise UnknownModelError(f"'{text}' names {len(matches)} models: {shown}{more}; give the whole name")
         raise UnknownModelError(f"unknown model '{text}'{did_you_mean(text, self._aliases)}")
 
+    def resolve(self, text: str) -> str:
+        """Id of a model where the catalog knows the name, else the name itself: for results of models of one's own.
+
+        Raises:
+            UnknownModelError: several models have this name.
+        """
+        return self.find(text) if text in self._aliases else text
+
     def candidates(self, protocol: str) -> tuple[str, ...]:
         """Models that can be used under a protocol, with results or without.
 
@@ -154,7 +168,7 @@ class Catalog:
         """
         usable = self.frame["library"].isin(["timm", "torchvision", "open_clip"])
         if protocol == "zero_shot":
-            usable &= [OPEN_CLIP in text for text in self.frame["names"]]
+            usable &= self.frame["names"].str.contains(OPEN_CLIP, regex=False)
         usable &= ~self.frame["architecture"].str.startswith("test_")
         return tuple(self.frame.index[usable | self.frame.index.isin(read_added())])
 
@@ -182,7 +196,15 @@ OPEN_CLIP = '"open_clip": ['
 MOST_LISTED = 8
 _TEXT = ("library", "architecture", "tag", "family", "pretraining_data", "pretraining_method", "finetuned_on",
          "publisher", "parent", "license", "license_source", "backbone")  # fmt: skip
-_WHOLE = ("params", "input_size", "pretraining_images")
+
+
+def _known(value: Any, kind: Callable[[Any], Known]) -> Known | None:
+    """A value of a table in its type, None where the table has none."""
+    return None if value != value else kind(value)
+
+
+def _whole_name(place: str, name: str) -> str:
+    return f"{place}:{name}" if place in LIBRARIES else f"{place}/{name}"
 
 
 def read_names(text: str) -> dict[str, tuple[str, ...]]:

@@ -11,15 +11,23 @@ from fennec.reports.console import print_frame, print_made
 
 from .options import CsvOption, JsonOption, QuietOption, WhereOption
 
+TABLE = ["id", "params", "gmacs", "input_size", "pretraining_data", "pretraining_method", "finetuned_on", "official",
+         "license"]  # fmt: skip
+
 
 def models(
     where: WhereOption = None,
     hub: Annotated[str | None, typer.Option("--hub", help="Only models with results in this hub.")] = None,
+    all_names: Annotated[
+        bool, typer.Option("--names", help="Every name of every model, instead of its facts.")
+    ] = False,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """List the models of the catalog."""
+    import pandas as pd
+
     from fennec.checkpoints.catalog import load_catalog
     from fennec.evidence.hubs import load_matrix
 
@@ -30,7 +38,13 @@ def models(
         ids = tuple(model for model in ids if model in members)
     if not ids:
         raise NothingToRecommendError("no model satisfies the condition; loosen it")
-    print_frame(catalog.frame.loc[list(ids)].drop(columns="names").reset_index(), as_json, as_csv, quiet)
+    frame = catalog.frame.loc[list(ids)].drop(columns="names").reset_index()
+    if all_names:
+        pairs = [(model, name) for model in ids for name in catalog[model].all_names]
+        frame = pd.DataFrame(pairs, columns=["id", "name"])
+    elif not (as_json or as_csv):
+        frame = frame[TABLE]
+    print_frame(frame, as_json, as_csv, quiet)
 
 
 def similar(

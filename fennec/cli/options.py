@@ -68,7 +68,12 @@ def known_results(path: Path | None) -> dict[str, float] | None:
         return None
     table = read_results(path, columns=("model", "value"))
     catalog = load_catalog()
-    return {catalog.find(model): float(value) for model, value in zip(table["model"], table["value"], strict=True)}
+    results: dict[str, float] = {}
+    for name, value in zip(table["model"], table["value"], strict=True):
+        model = catalog.find(name)
+        if results.setdefault(model, float(value)) != float(value):
+            raise InputError(f"{path} has two results of '{model}', {results[model]:g} and {value:g}; keep one")
+    return results
 
 
 def names(text: str) -> list[str]:

@@ -121,8 +121,10 @@ def load_matrix(name: str = "default", *, protocol: str | None = None) -> Transf
     if hub.tasks:
         frame = frame[frame["task"].isin(hub.tasks)]
     frame = frame.assign(model=frame["model"].map(_canonical_ids()[hub.source]))
+    # a source that lists one set of weights under two names, or at two input sizes, has measured it twice
+    frame = frame.groupby(["model", "task", "metric"], as_index=False, sort=False)[["value"]].mean()
     return TransferMatrix.from_frame(
-        frame.groupby(["model", "task", "metric"], as_index=False, sort=False)["value"].mean(),  # one model, two names
+        frame,
         protocol=hub.protocol,
         name=hub.name,
         image_sets=image_sets(),

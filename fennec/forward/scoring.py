@@ -95,7 +95,7 @@ def score_models(
             scores={metric: float(column[list(sets).index(name)]) for metric, column in scores.items()}
             if name in sets
             else {},
-            record=catalog.get(name),
+            record=catalog.get(catalog.resolve(name)),
         )
         for rank, name in enumerate(names, start=1)
     )
