@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -127,23 +128,38 @@ class Catalog:
             called = {model, model.partition(":")[2], architecture, f"{library}:{architecture}"}
             for place, names in read_names(text).items():
                 called.update(name for short in names for name in (short, _whole_name(place, short)))
+            called.update(name.replace(".", "/", 1) for name in tuple(called) if name.startswith("open_clip:"))
             for alias in called:
                 aliases.setdefault(alias, set()).add(model)
         return aliases
+
+    @cached_property
+    def _folded(self) -> dict[str, set[str]]:
+        """The same in lower case."""
+        folded: dict[str, set[str]] = {}
+        for alias, models in self._aliases.items():
+            folded.setdefault(alias.lower(), set()).update(models)
+        return folded
+
+    def _matches(self, text: str) -> list[str]:
+        """Ids of the models that have a name, in another case only where none has it in this one."""
+        plain = re.sub(r"^(hf-hub:|https://huggingface\.co/)", "hf:", text.strip())
+        return sorted(self._aliases.get(plain) or self._folded.get(plain.lower(), set()))
 
     def find(self, text: str) -> str:
         """Id of a model.
 
         Args:
             text: an id, any other name of the weights as `library:NAME` or `source/NAME`, or a name without its
-                library or source where it means one set of weights only.
+                library or source where it means one set of weights only. `hf-hub:` and addresses of the Hub are
+                understood, and other cases.
 
         Raises:
             UnknownModelError: nothing has this name (the nearest are offered), or several models do.
         """
         if text in self.frame.index:
             return text
-        matches = sorted(self._aliases.get(text, ()))
+        matches = self._matches(text)
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -158,7 +174,7 @@ class Catalog:
         Raises:
             UnknownModelError: several models have this name.
         """
-        return self.find(text) if text in self._aliases else text
+        return self.find(text) if self._matches(text) else text
 
     def candidates(self, protocol: str) -> tuple[str, ...]:
         """Models that can be used under a protocol, with results or without.

@@ -69,7 +69,8 @@ def similar(
 def add_model(
     name: Annotated[str, typer.Argument(help="timm:NAME, hf-hub:timm/NAME, or module:FUNCTION that makes a network.")],
     pretraining_data: Annotated[str, typer.Option(help="What it was trained on, joined by +.")] = "",
-    pretraining_method: Annotated[str, typer.Option(help="How, for example supervised or ssl:mae.")] = "",
+    pretraining_method: Annotated[str, typer.Option(help="How, for example supervised or mae.")] = "",
+    finetuned_on: Annotated[str, typer.Option(help="What it was trained on afterwards.")] = "",
     license: Annotated[str, typer.Option("--license", help="Licence id.")] = "",
     input_size: Annotated[int | None, typer.Option(help="Side of its input in pixels.", min=1)] = None,
     as_json: JsonOption = False,
@@ -81,6 +82,7 @@ def add_model(
         name,
         pretraining_data=pretraining_data,
         pretraining_method=pretraining_method,
+        finetuned_on=finetuned_on,
         license=license,
         input_size=input_size,
     )

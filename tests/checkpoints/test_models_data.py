@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from fennec.architectures.graph import load_known_graphs
 from fennec.checkpoints.catalog import LIBRARIES, load_catalog, read_names
-from fennec.errors import UnknownModelError
+from fennec.checkpoints.vocabulary import images_in, in_words, load_vocabulary
+from fennec.errors import InputError, UnknownModelError
 from fennec.settings import data_dir
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +64,21 @@ def test_names__whole_ones__mean_one_row_each() -> None:
     assert all(load_catalog().find(name) == model for name, (model,) in owners.items())
 
 
+@pytest.mark.parametrize(
+    ("text", "model"),
+    [
+        ("hf-hub:timm/resnet50.a1_in1k", "timm:resnet50.a1_in1k"),
+        ("https://huggingface.co/facebook/dinov2-base", "timm:vit_base_patch14_dinov2.lvd142m"),
+        ("facebook/dinov2-base", "timm:vit_base_patch14_dinov2.lvd142m"),
+        ("torchvision:resnet18.imagenet1k_v1", "timm:resnet18.tv_in1k"),
+        ("open_clip:ViT-B-16/dfn2b", "timm:vit_base_patch16_clip_224.dfn2b"),
+        ("timm:vit_pe_spatial_base_patch16_512", "timm:vit_pe_spatial_base_patch16_512.fb"),  # its only weights
+    ],
+)
+def test_find__as_people_write_it__id(text: str, model: str) -> None:
+    assert load_catalog().find(text) == model
+
+
 def test_find__short_name_of_many__lists_some_and_counts_all() -> None:
     with pytest.raises(UnknownModelError, match=r"'resnet50' names \d+ models: timm:resnet50.* and \d+ more; give the"):
         load_catalog().find("resnet50")
@@ -107,25 +121,47 @@ def test_params__image_tower_without_head(model: str, params: float) -> None:
     assert load_catalog()[load_catalog().find(model)].params == pytest.approx(params, rel=0.005)
 
 
-def vocabulary() -> pd.DataFrame:
-    return pd.read_csv(data_dir() / "vocabulary.csv")
-
-
 @pytest.mark.parametrize(("column", "kind"), [("pretraining_data", "data"), ("pretraining_method", "method")])
-def test_vocabulary__closed__every_word_used(column: str, kind: str) -> None:
-    words = vocabulary().query("kind == @kind")["word"]
+def test_vocabulary__closed__no_other_word_used(column: str, kind: str) -> None:
+    table = pd.read_csv(data_dir() / "vocabulary.csv")
+    words = table.loc[table["kind"] == kind, "word"]
     used = {word for text in load_catalog().frame[column] for word in text.split("+")}
     assert used <= set(words)
     assert words.is_unique
+    assert list(words) == list(load_vocabulary(kind))
 
 
 def test_pretraining_images__largest_set_seen() -> None:
-    frame = load_catalog().frame
-    images = vocabulary().dropna(subset="images").set_index("word")["images"]
-    for model, row in frame.iterrows():
-        seen = f"{row['pretraining_data']}+{row['finetuned_on']}".split("+")
-        known = [images[word] for word in seen if word in images]
-        assert (max(known) if known else None) == (None if pd.isna(row["pretraining_images"]) else row["pretraining_images"]), model
+    for model in load_catalog().ids:
+        record = load_catalog()[model]
+        assert record.pretraining_images == images_in(f"{record.pretraining_data}+{record.finetuned_on}"), model
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "expected"),
+    [
+        ("imagenet-22k", "data", "imagenet-21k"),
+        ("ImageNet-21k + imagenet-1k", "data", "imagenet-21k+imagenet-1k"),
+        ("laion2b", "data", "laion-2b"),
+        ("ssl:mae", "method", "mae"),
+        ("", "data", ""),
+    ],
+)
+def test_in_words__usual_spellings__one_word(text: str, kind: str, expected: str) -> None:
+    assert in_words(text, kind) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "message"),
+    [
+        ("imagenet-12", "data", "no pre-training data 'imagenet-12'; did you mean 'imagenet-12k'"),
+        ("our scans", "data", "no pre-training data 'our scans'.*'other' stands for data without a word"),
+        ("superwised", "method", "no pre-training method 'superwised'; did you mean 'supervised'"),
+    ],
+)
+def test_in_words__no_such_word__nearest_offered(text: str, kind: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        in_words(text, kind)
 
 
 @pytest.mark.parametrize(
