@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from model_costs import COSTS, native_size
+from model_costs import COSTS, SEGFORMERS, native_size
 
 from fennec.architectures.build import build_architecture
 from fennec.architectures.graph import graph_of
@@ -25,7 +25,9 @@ def count(backbone: str, side: int) -> tuple[int, float] | None:
     """Parameters and GMACs of a network at an input size, None where it takes no other size than its own."""
     library, _, architecture = backbone.partition(":")
     try:
-        if library == "torchvision" and architecture.startswith("vit_"):
+        if backbone in SEGFORMERS:
+            module = segformer(*SEGFORMERS[backbone])
+        elif library == "torchvision" and architecture.startswith("vit_"):
             from torchvision import models
 
             with torch.device("meta"):
@@ -38,6 +40,22 @@ def count(backbone: str, side: int) -> tuple[int, float] | None:
     return graph.params, round(graph.gmacs, 4)
 
 
+def segformer(widths: tuple[int, ...], depths: tuple[int, ...]) -> torch.nn.Module:
+    """SegFormer's encoder on the meta device, answering with its last features."""
+    from transformers import SegformerConfig, SegformerModel
+
+    class Features(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = SegformerModel(SegformerConfig(hidden_sizes=list(widths), depths=list(depths)))
+
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            return self.encoder(pixel_values=batch).last_hidden_state
+
+    with torch.device("meta"):
+        return Features()
+
+
 def main() -> None:
     """Count what is missing."""
     torch.set_num_threads(1)
@@ -48,9 +66,9 @@ def main() -> None:
     known = set(zip(table["backbone"], table["input_size"], strict=True))
     wanted = models.dropna(subset=["backbone", "input_size"])
     rows = []
-    for backbone, side in sorted(set(zip(wanted["backbone"], wanted["input_size"].astype(int), strict=True)) - known):
-        if side == native_size(backbone):
-            continue
+    pairs = set(zip(wanted["backbone"], wanted["input_size"].astype(int), strict=True))
+    pairs = {(backbone, side) for backbone, side in pairs if side != native_size(backbone)}
+    for backbone, side in sorted((pairs | {(model, 224) for model in SEGFORMERS}) - known):
         found = count(backbone, side)
         print(backbone, side, found, flush=True)
         if found is not None:

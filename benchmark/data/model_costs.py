@@ -40,7 +40,7 @@ SPELLED = (
     (r"other:facebookresearch/moco-v3/vit_small|other:ssl-risk.*_vits16", "timm:vit_small_patch16_224"),
     (r"other:ssl-risk\S*_rn50(?!w)|other:ssl-risk\S*_resnet50_dnone", "timm:resnet50"),
     (r"other:ssl-risk\S*_rn101", "timm:resnet101"),
-    (r"other:ssl-risk\S*(ibot|msn|mugs|dino)_vitb16|other:ssl-risk\S*mocov3_vitb", "timm:vit_base_patch16_224"),
+    (r"other:ssl-risk\S*(ibot|msn|mugs|dino)_vitb16|hf:nyu-visionx/moco-v3-vit-b", "timm:vit_base_patch16_224"),
     (r"other:ssl-risk\S*(ibot|msn|mugs)_vitl16|hf:nyu-visionx/moco-v3-vit-l", "timm:vit_large_patch16_224"),
     (r"other:ssl-risk\S*beitv2_vitb16", "timm:beitv2_base_patch16_224"),
     (r"other:ssl-risk\S*beitv2_vitl16", "timm:beitv2_large_patch16_224"),
@@ -72,6 +72,18 @@ HUB_FAMILIES = {
     "data2vec-vision": ("beit_base_patch16_224", "beit_large_patch16_224"),
     "swin": ("swin_tiny_patch4_window7_224", "swin_small_patch4_window7_224", "swin_base_patch4_window7_224"),
     "convnext": ("convnext_tiny", "convnext_small", "convnext_base", "convnext_large"),
+}
+
+
+# Networks that only transformers has: checkpoint, widths and depths of SegFormer's encoder. They have no graph in
+# `architectures.npz`; `count_costs.py` counts them at 224 pixels under the name of the checkpoint.
+SEGFORMERS = {
+    "hf:nvidia/mit-b0": ((32, 64, 160, 256), (2, 2, 2, 2)),
+    "hf:nvidia/mit-b1": ((64, 128, 320, 512), (2, 2, 2, 2)),
+    "hf:nvidia/mit-b2": ((64, 128, 320, 512), (3, 4, 6, 3)),
+    "hf:nvidia/mit-b3": ((64, 128, 320, 512), (3, 4, 18, 3)),
+    "hf:nvidia/mit-b4": ((64, 128, 320, 512), (3, 8, 27, 3)),
+    "hf:nvidia/mit-b5": ((64, 128, 320, 512), (3, 6, 40, 3)),
 }
 
 
@@ -157,9 +169,11 @@ def add_costs(catalog: pd.DataFrame) -> pd.DataFrame:
                 side = float(named.group(1))
             if side != side and backbone:
                 side = float(native_size(backbone))
-        counted = False
+        counted = bool(backbone)
+        if table is not None and (str(model), 224) in table.index:
+            side, counted = 224.0, True
+            params, gmacs = table.loc[(str(model), 224)]
         if backbone:
-            counted = True
             if side == native_size(backbone):
                 params, gmacs = graphs[backbone].params, graphs[backbone].gmacs
             elif table is not None and (backbone, side) in table.index:
