@@ -139,7 +139,7 @@ def add_pretraining(catalog: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_rule(names: list[str], rules: list[dict[str, str]]) -> dict[str, Any]:
-    """What `pretraining_rules.csv` says: every column from the first line that fits a name and fills it."""
+    """What `pretraining_rules.csv` says: every column from the first line that fits a name and fills it; - is nothing."""
     facts: dict[str, Any] = dict(pretraining_data="", pretraining_method="", finetuned_on="", parent="")
     columns = {"data": "pretraining_data", "method": "pretraining_method", "finetuned_on": "finetuned_on"}
     for name in names:
@@ -149,7 +149,7 @@ def by_rule(names: list[str], rules: list[dict[str, str]]) -> dict[str, Any]:
                     facts[column] = facts[column] or rule[key]
         if facts["pretraining_data"] and facts["pretraining_method"]:
             break
-    return facts
+    return {column: "" if value == "-" else value for column, value in facts.items()}
 
 
 def by_sources(facts: dict[str, Any], said: list[Any], known: pd.DataFrame) -> dict[str, Any]:
