@@ -44,5 +44,6 @@ bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; abou
 	[ ! -d ../shared ] || $(BIN)/python benchmark/compare_lab24.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/engines.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/build_data.py
+	[ ! -d ../shared ] || $(BIN)/python benchmark/data/build_models.py
 	$(BIN)/python benchmark/documentation.py
 	$(BIN)/python benchmark/tables.py

@@ -54,6 +54,7 @@ SPELLED = (
     (r"hf:UCSC-VLAA/openvision-vit-large-patch14-224", "open_clip:ViT-L-14"),
     (r"hf:UCSC-VLAA/openvision-vit-huge-patch14-224", "open_clip:ViT-H-14"),
     (r"hf:nates-test-org/(convit_\w+)", r"timm:\1"),
+    (r"other:laion/scaling-laws-openclip/Model-(\w+-\d+)_", r"open_clip:ViT-\1"),
     (r"open_clip:(?:roberta-|xlm-roberta-\w+-)(ViT-\w-\d+)\.", r"open_clip:\1"),
     # the Hub: a network named in the id
     (r"hf:.*convnext[-_](tiny|small|base|large|xlarge)", r"timm:convnext_\1"),

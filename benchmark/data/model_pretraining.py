@@ -139,7 +139,7 @@ def add_pretraining(catalog: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_rule(names: list[str], rules: list[dict[str, str]]) -> dict[str, Any]:
-    """What `pretraining_rules.csv` says: every column from the first line that fits a name and fills it; - is nothing."""
+    """What `pretraining_rules.csv` says: every column from the first line that fits and fills it; `-` is nothing."""
     facts: dict[str, Any] = dict(pretraining_data="", pretraining_method="", finetuned_on="", parent="")
     columns = {"data": "pretraining_data", "method": "pretraining_method", "finetuned_on": "finetuned_on"}
     for name in names:

@@ -29,6 +29,8 @@ def canonical(raw: str, default_tag: dict[str, str]) -> str:
         return f"torchvision:{rest}"
     if start == "open_clip":
         architecture, _, tag = rest.partition("/")
+        if tag.endswith(".pt"):  # a file of laion/scaling-laws-openclip, which open_clip has no name for
+            return f"other:laion/scaling-laws-openclip/{tag}"
         return f"open_clip:{architecture}.{tag}" if tag else f"open_clip:{architecture}"
     if start == "hf":
         return f"hf:{rest.removeprefix('hf-hub:')}"

@@ -7,8 +7,11 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+import open_clip
 import pandas as pd
 import pytest
+import timm
+import torchvision
 
 from fennec.architectures.graph import load_known_graphs
 from fennec.checkpoints.catalog import LIBRARIES, load_catalog, read_names
@@ -77,6 +80,18 @@ def test_names__whole_ones__mean_one_row_each() -> None:
 )
 def test_find__as_people_write_it__id(text: str, model: str) -> None:
     assert load_catalog().find(text) == model
+
+
+def test_find__every_name_of_the_libraries__a_row_that_loads() -> None:
+    catalog = load_catalog()
+    names = [f"open_clip:{architecture}.{tag}" for architecture, tag in open_clip.list_pretrained()]
+    names += [f"timm:{name}" for name in timm.list_models(pretrained=True)]
+    for architecture in torchvision.models.list_models(torchvision.models):
+        weights = torchvision.models.get_model_weights(architecture)
+        names += [f"torchvision:{architecture}.{one.name}" for one in weights]
+    assert len(names) > 2000
+    for name in names:
+        assert catalog[catalog.find(name)].library in ("timm", "torchvision", "open_clip"), name
 
 
 def test_find__short_name_of_many__lists_some_and_counts_all() -> None:
