@@ -44,7 +44,7 @@ bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; abou
 	[ ! -d ../shared ] || $(BIN)/python benchmark/lab24/measure_lab24.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/lab24/compare_lab24.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/lab24/engines.py
-	[ ! -d ../shared ] || $(BIN)/python benchmark/data/build_data.py
+	[ ! -d ../shared ] || $(BIN)/python benchmark/data/build_models.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/data/build_studies.py
 	$(BIN)/python benchmark/pages/documentation.py
 	$(BIN)/python benchmark/pages/tables.py

@@ -231,8 +231,9 @@ def sources() -> dict[str, int]:
     """Image set that a model was trained on, where it is one of the known ones."""
     spelled = {"".join(character for character in name if character.isalnum()): row
                for row, name in enumerate(image_sets())}  # fmt: skip
-    frame = load_catalog().frame["pretraining_data"].fillna("")
-    plain = {model: "".join(character for character in data if character.isalnum()) for model, data in frame.items()}
+    frame = load_catalog().frame
+    last = frame["finetuned_on"].where(frame["finetuned_on"].ne(""), frame["pretraining_data"])
+    plain = {model: "".join(character for character in data if character.isalnum()) for model, data in last.items()}
     return {model: spelled[data] for model, data in plain.items() if data in spelled}
 
 

@@ -19,6 +19,7 @@ from fennec.settings import data_dir, home_dir
 from .catalog import load_catalog
 from .encoders import Encoder
 from .own import make_own
+from .vocabulary import images_in, in_words
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +32,7 @@ def add_model(
     *,
     pretraining_data: str = "",
     pretraining_method: str = "",
+    finetuned_on: str = "",
     license: str = "",
     input_size: int | None = None,
 ) -> str:
@@ -39,8 +41,9 @@ def add_model(
     Args:
         name: `timm:ARCHITECTURE.TAG`, `hf-hub:timm/ARCHITECTURE.TAG`, or `module:NAME` with a function or class that
             makes a network when called without arguments.
-        pretraining_data: as in the catalog, several joined by `+`, for example `imagenet-22k+imagenet-1k`.
-        pretraining_method: for example `supervised` or `ssl:mae`.
+        pretraining_data: words of `data/vocabulary.csv`, several joined by `+`, for example `imagenet-21k`.
+        pretraining_method: words of the same, for example `supervised` or `mae`.
+        finetuned_on: what the weights were trained on afterwards, for example `imagenet-1k`.
         license: lower-case licence id.
         input_size: side of the input in pixels, where it is not the network's own.
 
@@ -48,12 +51,13 @@ def add_model(
         Id of the model in the catalog.
 
     Raises:
-        InputError: the name cannot be read or the network cannot be traced.
+        InputError: the name cannot be read, the network cannot be traced, or the vocabulary lacks a word.
         UnknownModelError: timm has no such architecture.
     """
     from fennec.architectures.archi2vec import Archi2Vec
     from fennec.architectures.graph import graph_of, load_known_graphs
 
+    data, method = in_words(pretraining_data, "data"), in_words(pretraining_method, "method")
     plain = name.removeprefix("hf-hub:").removeprefix("hf:")
     model = f"timm:{plain.removeprefix('timm/')}" if plain.startswith("timm/") else name
     library, _, rest = model.partition(":")
@@ -75,8 +79,10 @@ def add_model(
         "params": graph.params,
         "gmacs": round(graph.gmacs, 4),
         "input_size": side,
-        "pretraining_data": pretraining_data,
-        "pretraining_method": pretraining_method,
+        "pretraining_data": data or "unknown",
+        "pretraining_images": images_in(f"{data}+{finetuned_on}"),
+        "pretraining_method": method or "unknown",
+        "finetuned_on": finetuned_on,
         "license": license.lower(),
         "backbone": own if own in twins or not twins else twins[0],
     }

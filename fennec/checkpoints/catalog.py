@@ -1,16 +1,17 @@
-"""Which models exist: one record per checkpoint, with cost, source and licence.
+"""Which models exist: one record per set of weights, with all its names, cost, pre-training and licence.
 
-In: `data/models.csv`. Out: `Catalog`, from which ids are resolved and conditions are answered.
+In: `data/models.csv`. Out: `Catalog`, from which names are resolved and conditions are answered.
 """
 
 from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fennec.architectures.added import read_added
 from fennec.errors import InputError, UnknownModelError, did_you_mean
@@ -19,25 +20,34 @@ from fennec.settings import data_dir
 if TYPE_CHECKING:
     import pandas as pd
 
+Known = TypeVar("Known")
+
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """Public facts of a checkpoint; None or an empty string where they are not known.
+    """Public facts of a set of weights; None or an empty string where they are not known.
 
     Attributes:
-        id: canonical id, `library:architecture.tag`, or `module:NAME` of a network of one's own.
-        library: who loads it: timm, torchvision, open_clip, hf or other.
+        id: the name that loads most easily, `library:architecture.tag`, or `module:NAME` of a network of one's own.
+        library: who loads it: timm, torchvision, open_clip, hf (transformers), hub (torch.hub) or other.
         architecture: name of the network without weights.
         tag: which weights.
         family: architecture name without its size.
-        params: number of parameters.
-        gmacs: multiply-adds of one forward pass at `input_size`, in billions.
-        input_size: side of the input in pixels.
-        pretraining_data: what the weights were trained on.
-        pretraining_method: how.
+        params: number of parameters of the image tower without its head.
+        gmacs: multiply-adds of the same in one forward pass at `input_size`, in billions.
+        counted: whether both were counted on a graph; otherwise a source says so, a head included.
+        input_size: side of the input in pixels that the weights were trained with.
+        pretraining_data: what they were trained on at first, words of `data/vocabulary.csv` joined by `+`.
+        pretraining_images: different images of the largest data set that they have seen.
+        pretraining_method: how, words of `data/vocabulary.csv` joined by `+`.
+        finetuned_on: what they were trained on afterwards, in this order, joined by `+`.
+        publisher: who put them on line.
+        official: whether that is who trained them; False for a stranger's fine-tune.
+        parent: id of the weights that a stranger's fine-tune starts from.
         license: lower-case licence id.
+        license_source: who says so.
         backbone: architecture whose operator graph is known, `library:architecture`.
-        names: the name each source of results uses for it.
+        names: all names, by library and by source of results.
     """
 
     id: str
@@ -47,12 +57,25 @@ class ModelRecord:
     family: str
     params: int | None
     gmacs: float | None
+    counted: bool
     input_size: int | None
     pretraining_data: str
+    pretraining_images: int | None
     pretraining_method: str
+    finetuned_on: str
+    publisher: str
+    official: bool | None
+    parent: str
     license: str
+    license_source: str
     backbone: str
-    names: Mapping[str, str]
+    names: Mapping[str, tuple[str, ...]]
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """Every name in one piece, `library:NAME` and `source/NAME`, the id first and libraries before sources."""
+        whole = [_whole_name(place, name) for place, names in self.names.items() for name in names]
+        return tuple(dict.fromkeys([self.id, *whole]))
 
 
 class Catalog:
@@ -82,53 +105,88 @@ class Catalog:
         row = self.frame.loc[model].to_dict()
         return ModelRecord(
             id=model,
-            params=None if row["params"] != row["params"] else int(row["params"]),
-            gmacs=None if row["gmacs"] != row["gmacs"] else float(row["gmacs"]),
-            input_size=None if row["input_size"] != row["input_size"] else int(row["input_size"]),
-            names=json.loads(row["names"] or "{}"),
+            params=_known(row["params"], int),
+            gmacs=_known(row["gmacs"], float),
+            counted=bool(row["counted"]),
+            input_size=_known(row["input_size"], int),
+            pretraining_images=_known(row["pretraining_images"], int),
+            official=_known(row["official"], bool),
+            names=read_names(row["names"]),
             **{name: str(row[name]) for name in _TEXT},
         )
 
-    def get(self, model: str) -> ModelRecord | None:
-        """The record of a canonical id, None when there is none."""
-        return self[model] if model in self.frame.index else None
+    def get(self, name: str) -> ModelRecord | None:
+        """The record of a model under any of its names, None where nothing or more than one model has this name."""
+        matches = [name] if name in self.frame.index else self._matches(name)
+        return self[matches[0]] if len(matches) == 1 else None
 
     @cached_property
     def _aliases(self) -> dict[str, set[str]]:
-        """Everything a model may be called -> canonical ids."""
+        """Everything a model may be called -> ids: whole names, names without library or source, networks."""
         aliases: dict[str, set[str]] = {}
-        for model, names in zip(self.frame.index, self.frame["names"], strict=True):
-            short = model.split(":", 1)[1]
-            for alias in {model, short, *(json.loads(names).values() if names else ())}:
+        columns = self.frame[["library", "architecture", "names"]].itertuples(name=None)
+        for model, library, architecture, text in columns:
+            called = {model, model.partition(":")[2], architecture, f"{library}:{architecture}"}
+            for place, names in read_names(text).items():
+                called.update(name for short in names for name in (short, _whole_name(place, short)))
+            called.update(name.replace(".", "/", 1) for name in tuple(called) if name.startswith("open_clip:"))
+            for alias in called:
                 aliases.setdefault(alias, set()).add(model)
         return aliases
 
+    @cached_property
+    def _folded(self) -> dict[str, set[str]]:
+        """The same in lower case."""
+        folded: dict[str, set[str]] = {}
+        for alias, models in self._aliases.items():
+            folded.setdefault(alias.lower(), set()).update(models)
+        return folded
+
+    def _matches(self, text: str) -> list[str]:
+        """Ids of the models that have a name, in another case only where none has it in this one."""
+        plain = re.sub(r"^(hf-hub:|https://huggingface\.co/)", "hf:", text.strip())
+        return sorted(self._aliases.get(plain) or self._folded.get(plain.lower(), set()))
+
     def find(self, text: str) -> str:
-        """Canonical id of a model.
+        """Id of a model.
 
         Args:
-            text: a canonical id, an id without its library, or the name a source of results uses.
+            text: an id, any other name of the weights as `library:NAME` or `source/NAME`, or a name without its
+                library or source where it means one set of weights only. `hf-hub:` and addresses of the Hub are
+                understood, and other cases.
 
         Raises:
             UnknownModelError: nothing has this name (the nearest are offered), or several models do.
         """
         if text in self.frame.index:
             return text
-        matches = sorted(self._aliases.get(text, ()))
+        matches = self._matches(text)
         if len(matches) == 1:
             return matches[0]
         if matches:
-            raise UnknownModelError(f"'{text}' names several models: {', '.join(matches)}; give the whole id")
+            shown = ", ".join(matches[:MOST_LISTED])
+            more = f" and {len(matches) - MOST_LISTED} more" if len(matches) > MOST_LISTED else ""
+            raise UnknownModelError(f"'{text}' names {len(matches)} models: {shown}{more}; give the whole name")
         raise UnknownModelError(f"unknown model '{text}'{did_you_mean(text, self._aliases)}")
 
-    def candidates(self, protocol: str) -> tuple[str, ...]:
-        """Checkpoints that can be used under a protocol, with results or without.
+    def resolve(self, text: str) -> str:
+        """Id of a model where the catalog knows the name, else the name itself: for results of models of one's own.
 
-        Those of timm, torchvision and open_clip and the user's own; for zero_shot those of open_clip.
+        Raises:
+            UnknownModelError: several models have this name.
         """
-        libraries = ["open_clip"] if protocol == "zero_shot" else ["timm", "torchvision", "open_clip"]
-        twice = self.frame["tag"].str.contains("@")  # a checkpoint tested at another resolution
-        usable = self.frame["library"].isin(libraries) & ~twice
+        return self.find(text) if self._matches(text) else text
+
+    def candidates(self, protocol: str) -> tuple[str, ...]:
+        """Models that can be used under a protocol, with results or without.
+
+        Those of timm, torchvision and open_clip and the user's own; for zero_shot those that open_clip has, whose
+        text tower it needs. The miniature networks `test_*` of timm, made for unit tests, never.
+        """
+        usable = self.frame["library"].isin(["timm", "torchvision", "open_clip"])
+        if protocol == "zero_shot":
+            usable &= self.frame["names"].str.contains(OPEN_CLIP, regex=False)
+        usable &= ~self.frame["architecture"].str.startswith("test_")
         return tuple(self.frame.index[usable | self.frame.index.isin(read_added())])
 
     def where(self, condition: str) -> tuple[str, ...]:
@@ -150,8 +208,25 @@ class Catalog:
         return tuple(chosen.index)
 
 
-_TEXT = ("library", "architecture", "tag", "family", "pretraining_data", "pretraining_method", "license",
-         "backbone")  # fmt: skip
+LIBRARIES = ("timm", "torchvision", "open_clip", "hf", "hub", "other")  # whose names are written `library:NAME`
+OPEN_CLIP = '"open_clip": ['
+MOST_LISTED = 8
+_TEXT = ("library", "architecture", "tag", "family", "pretraining_data", "pretraining_method", "finetuned_on",
+         "publisher", "parent", "license", "license_source", "backbone")  # fmt: skip
+
+
+def _known(value: Any, kind: Callable[[Any], Known]) -> Known | None:
+    """A value of a table in its type, None where the table has none."""
+    return None if value != value else kind(value)
+
+
+def _whole_name(place: str, name: str) -> str:
+    return f"{place}:{name}" if place in LIBRARIES else f"{place}/{name}"
+
+
+def read_names(text: str) -> dict[str, tuple[str, ...]]:
+    """The column `names` of the catalog: names by library or source."""
+    return {place: tuple(names) for place, names in json.loads(text or "{}").items()}
 
 
 def _check_condition(condition: str, columns: list[str]) -> None:
@@ -177,14 +252,13 @@ def _check_condition(condition: str, columns: list[str]) -> None:
 
 @cache
 def load_catalog() -> Catalog:
-    """The catalog in `data/models.csv`, every model with history and every timm checkpoint, and what the user added."""
+    """The catalog in `data/models.csv` and what the user added."""
     import pandas as pd
 
     frame = pd.read_csv(data_dir() / "models.csv", index_col="id", dtype=dict.fromkeys(_TEXT, str))
     added = pd.DataFrame.from_dict(read_added(), orient="index")
     if len(added):
-        frame = pd.concat(
-            [frame.drop(index=added.index, errors="ignore"), added[added.columns.intersection(frame.columns)]]
-        )
+        own = added.reindex(columns=frame.columns).assign(counted=True, official=True)
+        frame = pd.concat([frame.drop(index=added.index, errors="ignore"), own])
         frame.index.name = "id"
     return Catalog(frame.fillna(dict.fromkeys((*_TEXT, "names"), "")))

@@ -87,13 +87,14 @@ def facts_of(
     frame = catalog.frame.reindex(list(models))
     numbers = frame[["params", "gmacs", "input_size"]].to_numpy(dtype=np.float64)
     size = np.nan_to_num((np.log2(np.maximum(numbers, 1e-3)) - SIZE_CENTRE) / SIZE_SPREAD)
-    text = frame[["pretraining_data", "pretraining_method", "tag", "family", "backbone"]].fillna("").astype(str)
+    columns = ["pretraining_data", "finetuned_on", "pretraining_method", "tag", "family", "backbone"]
+    text = frame[columns].fillna("").astype(str)
     for row, (model, facts) in enumerate(zip(models, text.to_numpy().tolist(), strict=True)):
-        data, method, tag, family, backbone = facts
+        data, tuned, method, tag, family, backbone = facts
         expected[row] = known.get(backbone, 0.0)
         if imagenet is not None and model in imagenet:
             accuracy[row] = (imagenet[model] - IMAGENET_CENTRE) / IMAGENET_SPREAD
-        words.append(_words(data, method, tag))
+        words.append(_words(f"{data}+{tuned}", method, tag))
         families.append(family or model)
         backbones.append(backbone)
     return ModelFacts(expected, size, accuracy, tuple(words), tuple(families), tuple(backbones))
@@ -103,7 +104,7 @@ def _words(data: str, method: str, tag: str) -> frozenset[str]:
     """Words that checkpoints may share: names of data sets, of methods and of recipes, but no sizes."""
     recipe = (part for part in re.split("[_@]", tag.lower()) if part and not re.fullmatch(r"r?\d+", part))
     return frozenset(
-        [f"data {name}" for name in data.split("+") if name]
-        + [f"method {name}" for name in re.findall(r"[a-z0-9-]+", method.lower())]
+        [f"data {name}" for name in data.split("+") if name not in ("", "unknown")]
+        + [f"method {name}" for name in re.findall(r"[a-z0-9-]+", method.lower()) if name != "unknown"]
         + [f"tag {name}" for name in recipe]
     )

@@ -115,7 +115,12 @@ def explain(
     name = load_catalog().find(model) if space is None else model
     found = _prepared(dataset, hub, protocol, proxy, space, split, max_images, seed, progress=not quiet)
     explanation = found.recommender.explain(found.task, name)
-    print_json(explanation.to_dict()) if as_json else typer.echo(str(explanation))
+    record = load_catalog().get(name)
+    called = () if record is None else record.all_names[1:]
+    if as_json:
+        print_json({**explanation.to_dict(), "names": called})
+    else:
+        typer.echo(f"{explanation}\nalso called {', '.join(called)}" if called else str(explanation))
 
 
 def score(

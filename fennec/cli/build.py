@@ -78,6 +78,8 @@ def fit(
     quiet: SilentOption = False,
 ) -> None:
     """Build a space from a study or from your own results."""
+    from dataclasses import replace
+
     from fennec.bench.cells import measured_matrix
     from fennec.bench.run import read_tasks
     from fennec.checkpoints.catalog import load_catalog
@@ -89,10 +91,12 @@ def fit(
     from fennec.tasks.proxy import Proxy
 
     sources: dict[str, str] = {}
+    catalog = load_catalog()
     if results is None:
         matrix = load_matrix(hub, protocol=protocol)
     elif results.is_dir():
         matrix, sources = measured_matrix(results, protocol=protocol), read_tasks(results)
+        matrix = replace(matrix, models=tuple(map(catalog.resolve, matrix.models)))
     else:
         matrix = own_matrix(results, protocol=protocol, report=teller(quiet))
     encoder = Proxy.load(proxy)
@@ -106,7 +110,7 @@ def fit(
             source, proxy=encoder, max_images=max_images, random_state=seed, progress=not quiet
         )
     place = results is None if cold is None else cold
-    models = load_catalog().candidates(matrix.protocol) if place else ()
+    models = catalog.candidates(matrix.protocol) if place else ()
     Recommender().fit(matrix, embeddings, cold=models).save(output, proxy=encoder)
     facts = {"n_models": matrix.n_models, "n_tasks": matrix.n_tasks, "n_cold": len(models)}
     print_made({"folder": str(output), "hub": matrix.name, **facts}, as_json)

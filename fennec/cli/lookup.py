@@ -11,15 +11,23 @@ from fennec.reports.console import print_frame, print_made
 
 from .options import CsvOption, JsonOption, QuietOption, WhereOption
 
+TABLE = ["id", "params", "gmacs", "input_size", "pretraining_data", "pretraining_method", "finetuned_on", "official",
+         "license"]  # fmt: skip
+
 
 def models(
     where: WhereOption = None,
     hub: Annotated[str | None, typer.Option("--study", "--hub", help="Only models with results in it.")] = None,
+    all_names: Annotated[
+        bool, typer.Option("--names", help="Every name of every model, instead of its facts.")
+    ] = False,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """List the models of the catalog."""
+    import pandas as pd
+
     from fennec.checkpoints.catalog import load_catalog
     from fennec.evidence.hubs import load_matrix
 
@@ -30,7 +38,13 @@ def models(
         ids = tuple(model for model in ids if model in members)
     if not ids:
         raise NothingToRecommendError("no model satisfies the condition; loosen it")
-    print_frame(catalog.frame.loc[list(ids)].drop(columns="names").reset_index(), as_json, as_csv, quiet)
+    frame = catalog.frame.loc[list(ids)].drop(columns="names").reset_index()
+    if all_names:
+        pairs = [(model, name) for model in ids for name in catalog[model].all_names]
+        frame = pd.DataFrame(pairs, columns=["id", "name"])
+    elif not (as_json or as_csv):
+        frame = frame[TABLE]
+    print_frame(frame, as_json, as_csv, quiet)
 
 
 def similar(
@@ -55,7 +69,8 @@ def similar(
 def add_model(
     name: Annotated[str, typer.Argument(help="timm:NAME, hf-hub:timm/NAME, or module:FUNCTION that makes a network.")],
     pretraining_data: Annotated[str, typer.Option(help="What it was trained on, joined by +.")] = "",
-    pretraining_method: Annotated[str, typer.Option(help="How, for example supervised or ssl:mae.")] = "",
+    pretraining_method: Annotated[str, typer.Option(help="How, for example supervised or mae.")] = "",
+    finetuned_on: Annotated[str, typer.Option(help="What it was trained on afterwards.")] = "",
     license: Annotated[str, typer.Option("--license", help="Licence id.")] = "",
     input_size: Annotated[int | None, typer.Option(help="Side of its input in pixels.", min=1)] = None,
     as_json: JsonOption = False,
@@ -67,6 +82,7 @@ def add_model(
         name,
         pretraining_data=pretraining_data,
         pretraining_method=pretraining_method,
+        finetuned_on=finetuned_on,
         license=license,
         input_size=input_size,
     )

@@ -156,5 +156,5 @@ def imagenet_accuracy() -> Mapping[str, float]:
     accuracy: dict[str, float] = {}
     for study in ("timm_imagenet", "torchvision_weights"):
         rows = top1[top1["study"] == study]
-        accuracy |= dict(zip(rows["weights"].astype(str), map(float, rows["value"]), strict=True))
+        accuracy = {**dict(zip(rows["weights"].astype(str), map(float, rows["value"]), strict=True)), **accuracy}
     return accuracy

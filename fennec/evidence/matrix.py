@@ -163,12 +163,12 @@ def _positions(names: Sequence[str], wanted: Sequence[str] | None, kind: str) ->
 
 
 def read_results(path: str | Path, *, columns: Sequence[str] = ("model", "task", "value")) -> pd.DataFrame:
-    """A user's own results, checked line by line; lines that say the same twice are kept once.
+    """A user's own results, checked line by line; cells that stand there twice with one value are kept once.
 
     Args:
         path: CSV with a header that has at least `columns`; `value` is a fraction in [0, 1]. Columns `protocol` and
             `budget` may say how all of it was measured.
-        columns: what must be there; all but `value` name a cell.
+        columns: what must be there; without `task` every line is kept.
 
     Raises:
         InputError: the file is missing or empty, a column is missing, a value is not a number, not finite or outside
@@ -210,7 +210,8 @@ def read_results(path: str | Path, *, columns: Sequence[str] = ("model", "task",
             raise InputError(f"{seen}, but {also}; percentages and fractions are mixed, give fractions in [0, 1]")
         raise InputError(f"{seen}; expected a fraction in [0, 1], divide percentages by 100")
     _check_one_way(path, frame)
-    return _without_repeats(path, frame.assign(value=value), [name for name in columns if name != "value"])
+    frame = frame.assign(value=value)
+    return _without_repeats(path, frame) if "task" in columns else frame
 
 
 def _check_one_way(path: str | Path, frame: pd.DataFrame) -> None:
@@ -230,9 +231,9 @@ def _check_one_way(path: str | Path, frame: pd.DataFrame) -> None:
             raise InputError(f"{path} line 2: protocol is '{first}'; there are {', '.join(PROTOCOLS)}")
 
 
-def _without_repeats(path: str | Path, frame: pd.DataFrame, cell: list[str]) -> pd.DataFrame:
+def _without_repeats(path: str | Path, frame: pd.DataFrame) -> pd.DataFrame:
     """Every cell once; the metric belongs to it where there is one."""
-    cell = [*cell, "metric"] if "metric" in frame and "task" in cell else cell
+    cell = [name for name in ("model", "task", "metric") if name in frame]
     first = frame.groupby(cell, dropna=False)["value"].transform("first")
     other = frame["value"] != first
     if other.any():

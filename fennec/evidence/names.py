@@ -6,11 +6,10 @@ does not know a study's name, the id holds that was given when the evidence was 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from functools import cache
 
-from fennec.checkpoints.catalog import load_catalog
+from fennec.checkpoints.catalog import load_catalog, read_names
 
 
 def weights_of(studies: Iterable[str], names: Iterable[str], built: Iterable[str]) -> list[str]:
@@ -34,7 +33,7 @@ def _catalog_names() -> dict[tuple[str, str], str]:
     frame = load_catalog().frame
     return {
         (source, name): model
-        for model, names in zip(frame.index, frame["names"], strict=True)
-        for source, called in json.loads(names or "{}").items()
-        for name in ([called] if isinstance(called, str) else called)
+        for model, text in zip(frame.index, frame["names"], strict=True)
+        for source, names in read_names(text).items()
+        for name in names
     }

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import timm
 
@@ -19,20 +15,21 @@ from fennec.evidence.studies import load_tasks
 from fennec.settings import data_dir
 from fennec.tasks.embedding_files import load_known_embeddings
 
-# method.md section 2; vtab291 and timm1557: five and no models lost all results to the failure flags.
+# Sets of weights, fewer than published names: hf180, vtab291, lovm35, clip121 and timm1557 list some under two names or
+# at two resolutions. vtab291: five models lost all results to the failure flags.
 SIZES = {
     "cnn11": (11, 11),
     "ssl12": (12, 11),
     "vit13": (13, 11),
-    "hf180": (180, 12),
-    "vtab291": (286, 19),
+    "hf180": (178, 12),
+    "vtab291": (283, 19),
     "parc70": (70, 7),
-    "clip121": (121, 38),
-    "lovm35": (35, 23),
+    "clip121": (113, 38),
+    "lovm35": (34, 23),
     "aitlas10": (10, 22),
     "medmnist10": (10, 12),
     "bio85": (85, 13),
-    "timm1557": (1557, 8),
+    "timm1557": (1262, 8),
     "lab24": (30, 16),
 }
 
@@ -50,12 +47,12 @@ def test_hub__size_and_columns(name: str) -> None:
 def test_catalog__every_timm_checkpoint_with_its_metadata() -> None:
     catalog = load_catalog()
     for name in timm.list_models(pretrained=True):
-        config = timm.get_pretrained_cfg(name)
-        row = catalog.frame.loc[f"timm:{name}"]
-        assert row["license"] == str(config.license or "").lower()
-        assert row["params"] != row["params"] or row["params"] > 0
-    known = catalog.frame.loc[[f"timm:{name}" for name in timm.list_models(pretrained=True)], "params"]
-    assert known.notna().mean() > 0.99
+        record = catalog[catalog.find(f"timm:{name}")]
+        assert record.library == "timm"
+        stated = str(timm.get_pretrained_cfg(record.id.removeprefix("timm:")).license or "").lower()
+        assert record.license == stated or stated in ("", "unknown")
+        assert record.params is not None
+        assert record.counted
 
 
 def test_tasks__same_images_under_several_names__one_image_set() -> None:
@@ -90,20 +87,6 @@ def test_embeddings__known_tasks__all_23(proxy: str) -> None:
     assert len(embeddings) == 23
     assert len({embedding.fingerprint for embedding in embeddings.values()}) == 1
     assert set(embeddings) <= set(load_tasks()["image_set"])
-
-
-@pytest.mark.shared
-@pytest.mark.slow
-def test_build_data__from_the_published_tables__same_models(shared: Path, tmp_path: Path) -> None:
-    script = Path(__file__).parents[2] / "benchmark" / "data" / "build_data.py"
-    subprocess.run(
-        [sys.executable, str(script), "--shared", str(shared), "--output", str(tmp_path)],
-        check=True,
-        capture_output=True,
-    )
-    files = (tmp_path / "models.csv", data_dir() / "models.csv")
-    one, two = (pd.read_csv(file, index_col="id").dropna(subset="names") for file in files)
-    pd.testing.assert_frame_equal(one, two)  # timm adds checkpoints with every release: compare those of the sources
 
 
 def test_find_hub__default_and_errors() -> None:
