@@ -4,7 +4,8 @@
 
 Facts only: values become fractions, cells that the flags list as failed are left out, every column has one main
 metric. The same input gives the same tables. What each source is stands in `study_list.py`, the vocabulary in
-`study_columns.py`, ids of weights in `study_weights.py`, tasks in `study_tasks.py`, repeats in `study_repeats.py`.
+`study_columns.py`, tasks in `study_tasks.py`, repeats in `study_repeats.py`; ids of weights come from the catalog, so
+run `build_models.py` first.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ from study_list import SOURCES, Source
 from study_repeats import agreement, repeats_of
 from study_tasks import build_tasks
 from study_weights import weights_ids, weights_of
-
-from fennec.evidence.names import weights_of as catalog_ids
 
 RESULTS = Path(__file__).parents[1] / "results"
 EVIDENCE = ["study", "model", "weights", *COLUMN, "head", "value"]
@@ -105,6 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--output", type=Path, default=Path("data"))
+    parser.add_argument("--catalog", type=Path, default=Path("data/models.csv"))
     parser.add_argument("--repeats", type=Path, default=RESULTS / "repeats.csv", help="table of what agrees")
     arguments = parser.parse_args()
     shared, output = arguments.shared, arguments.output
@@ -122,15 +122,10 @@ def main() -> None:
     frames["lab24"], failed = read_lab24()
     described["lab24"] = (LAB24, "this one", "Apache-2.0; the images stay with their sources", 0, failed)
 
-    ids = weights_ids(shared)
+    ids = weights_ids(arguments.catalog)
     evidence = pd.concat(frame.assign(study=name) for name, frame in sorted(frames.items()))
-    evidence["weights"] = [
-        name if study == "lab24" else weights_of(ids, study, name)
-        for study, name in zip(evidence["study"], evidence["model"], strict=True)
-    ]
-    # the catalog may know that two of these ids are one
-    merged = catalog_ids(evidence["study"], evidence["model"], evidence["weights"])
-    table = agreement(evidence.assign(weights=merged))
+    evidence["weights"] = [weights_of(ids, *row) for row in zip(evidence["study"], evidence["model"], strict=True)]
+    table = agreement(evidence)
     table.to_csv(arguments.repeats, index=False, lineterminator="\n")
     repeats = repeats_of(sorted(frames), table)
 

@@ -33,7 +33,7 @@ def agreement(evidence: pd.DataFrame) -> pd.DataFrame:
     Returns:
         study, other, protocol, cells in common, share that agrees, median difference; most alike first.
     """
-    cells = evidence.groupby(["study", "weights", "task", "protocol", "budget"], observed=True)["value"].mean()
+    cells = evidence.groupby(["study", "weights", "task", "protocol", "budget"], observed=True)["value"].max()
     wide = {study: rows.droplevel("study") for study, rows in cells.groupby("study")}
     rows = []
     for one, two in combinations(sorted(wide), 2):

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 from fennec.errors import UnknownTaskError, did_you_mean
 from fennec.settings import data_dir
 
-from .names import weights_of
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -84,7 +82,8 @@ def load_evidence() -> pd.DataFrame:
         budget (`full`, `16 per class`, `1000 images`, `1 %`; `none` where nothing is learned from labels; then the
         schedule, resolution or bands where a study varies them: `full, 36 epochs`), head (what is trained on frozen
         features, else empty), value (fraction in [0, 1], higher is better), image_set. All but value are categories.
-        Where a study measured the same weights under several names, value is their mean.
+        Where a study measured the same weights under several names (another input size, layer or activation), the
+        best value counts.
 
     Example:
         >>> evidence = load_evidence()
@@ -94,28 +93,13 @@ def load_evidence() -> pd.DataFrame:
     import pandas as pd
 
     frame = pd.read_parquet(data_dir() / "evidence.parquet")
-    names = frame[["study", "model", "weights"]].drop_duplicates(["study", "model"])
-    names["id"] = weights_of(names["study"], names["model"], names["weights"])
-    frame["weights"] = _by_name(frame, names)
     column = [name for name in EVIDENCE if name not in ("head", "value", "image_set")]
     if frame.duplicated(column).any():
-        means = frame.groupby(column, observed=True, sort=False)["value"].transform("mean")
-        frame = frame.assign(value=means).drop_duplicates(column, ignore_index=True)
+        best = frame.groupby(column, observed=True, sort=False)["value"].transform("max")
+        frame = frame.assign(value=best).drop_duplicates(column, ignore_index=True)
     sets = load_tasks()["image_set"]
     frame["image_set"] = frame["task"].cat.rename_categories(str).map(sets.to_dict()).astype("category")
     return frame[list(EVIDENCE)]
-
-
-def _by_name(frame: pd.DataFrame, names: pd.DataFrame) -> pd.Categorical:
-    """Id of every row of the evidence, from one row per study and name; by codes, as texts are slow to join."""
-    import pandas as pd
-
-    width = len(frame["model"].cat.categories)
-    keys = names["study"].cat.codes.astype("int64") * width + names["model"].cat.codes
-    ids = pd.Categorical(names["id"])
-    codes = pd.Series(ids.codes, index=keys)
-    rows = frame["study"].cat.codes.astype("int64") * width + frame["model"].cat.codes
-    return pd.Categorical.from_codes(codes.loc[rows].to_numpy(), categories=ids.categories)
 
 
 def describe_studies() -> pd.DataFrame:
@@ -155,9 +139,7 @@ def load_costs() -> pd.DataFrame:
     """
     import pandas as pd
 
-    frame = pd.read_csv(data_dir() / "costs.csv")
-    ids = weights_of(frame["study"], frame["model"], frame["weights"])
-    return frame.assign(weights=ids)[["study", "weights", "task", "runs", "fit_seconds", "gpu_mem_gb", "sd"]]
+    return pd.read_csv(data_dir() / "costs.csv").drop(columns="model")
 
 
 @cache

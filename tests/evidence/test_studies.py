@@ -14,10 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fennec.checkpoints.catalog import load_catalog
 from fennec.errors import InputError, UnknownTaskError
-from fennec.evidence import studies as wing
 from fennec.evidence.hubs import load_hubs, load_matrix
-from fennec.evidence.names import weights_of
 from fennec.evidence.studies import (
     EVIDENCE,
     PROTOCOLS,
@@ -90,19 +89,25 @@ def test_evidence__every_column_has_an_order_to_learn_from() -> None:
     assert set(frame["study"]) == {name for name, study in load_studies().items() if study.shipped}
 
 
-def test_evidence__same_weights_under_two_names__mean(monkeypatch: pytest.MonkeyPatch) -> None:
-    frame = raw().query("study == 'dinov2_card'")
-    one, two = frame["model"].unique()[:2]
-    monkeypatch.setattr(
-        wing, "weights_of", lambda studies, names, built: ["x" if n in (one, two) else n for n in names]
-    )
-    load_evidence.cache_clear()
-    try:
-        found = load_evidence().query("study == 'dinov2_card' and weights == 'x'")
-    finally:
-        load_evidence.cache_clear()
-    expected = frame[frame["model"].isin([one, two])].groupby("metric")["value"].mean()
-    assert dict(zip(found["metric"], found["value"], strict=True)) == pytest.approx(expected.to_dict())
+def test_evidence__same_weights_under_two_names__best_value() -> None:
+    frame = raw().query("study == 'openclip_zeroshot'")
+    twice = frame.groupby("weights")["model"].transform("nunique") > 1
+    assert twice.any()
+    best = frame[twice].groupby(["weights", *COLUMN])["value"].max()
+    found = load_evidence().query("study == 'openclip_zeroshot'").astype(dict.fromkeys(["weights", *COLUMN], str))
+    found = found.set_index(["weights", *COLUMN])["value"]
+    pd.testing.assert_series_equal(found[best.index], best)
+
+
+def test_evidence__every_model__the_weights_that_the_catalog_says() -> None:
+    catalog = load_catalog()
+    called = {(source, name): model for model in catalog.ids for source in catalog[model].names
+              for name in catalog[model].names[source]}  # fmt: skip
+    pairs = raw()[["study", "model", "weights"]].drop_duplicates()
+    for study, model, weights in pairs.itertuples(index=False):
+        assert called.get((study, model), weights) == weights
+        own, _, task = weights.rpartition("@")
+        assert weights in catalog.ids or (own in catalog.ids and model.endswith(f"@{task}"))
 
 
 def test_load_evidence__again__fast() -> None:
@@ -194,8 +199,7 @@ def test_hub__cells__as_they_were(name: str) -> None:
 @pytest.mark.parametrize("name", load_hubs())
 def test_hub__matrix__is_its_cells_under_canonical_ids(name: str) -> None:
     cells = cells_of(name)
-    ids = weights_of(cells["study"], cells["model"], cells["weights"])
-    expected = cells.assign(id=ids).pivot_table(index="id", columns="task", values="value", aggfunc="mean")
+    expected = cells.pivot_table(index="weights", columns="task", values="value", aggfunc="max")
     matrix = load_matrix(name)
     assert matrix.models == tuple(expected.index)
     assert matrix.tasks == tuple(expected.columns)
