@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -271,11 +272,14 @@ def test_known_graphs__traced_again__same_hash() -> None:
         assert graph_of(network, input_size=size).hash == load_known_graphs()[name].hash
 
 
-def test_known_graphs__catalog_facts__same_size_and_arithmetic() -> None:
+@pytest.mark.shared
+def test_known_graphs__published_figures__same_size_and_arithmetic(shared: Path) -> None:
     """Independent figures: parameters and multiply-adds that timm publishes, which count the head too."""
-    graphs, frame = load_known_graphs(), load_catalog().frame
-    rows = frame[(frame["library"] == "timm") & frame["gmacs"].notna()].drop_duplicates("architecture")
-    found = [graphs[f"timm:{name}"] for name in rows["architecture"]]
+    graphs, table = load_known_graphs(), pd.read_csv(shared / "transfer" / "models.csv")
+    rows = table[(table["source"] == "timm_imagenet") & table["gmacs"].notna()]
+    rows = rows.assign(network=rows["model"].str.partition(".")[0], params=rows["params_millions"] * 1e6)
+    rows = rows[("timm:" + rows["network"]).isin(graphs)].drop_duplicates("network")
+    found = [graphs[f"timm:{name}"] for name in rows["network"]]
     params = np.array([graph.params for graph in found]) / rows["params"].to_numpy()
     gmacs = np.array([graph.gmacs for graph in found]) / rows["gmacs"].to_numpy()
     assert params.max() < 1.001  # there is no head
