@@ -33,7 +33,7 @@ _HOME = {
     "load_known_embeddings": "tasks.embedding_files",
     "load_matrix": "evidence.hubs",
     "load_tasks": "evidence.hubs",
-    "open_dataset": "images.datasets",
+    "open_dataset": "images.open",
     "read_results": "evidence.matrix",
     "rerank": "forward.scoring",
     "score_models": "forward.scoring",
