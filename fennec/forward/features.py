@@ -38,6 +38,7 @@ class FeatureSet:
         labels: shape (n_samples,), None when the dataset has none.
         skipped: pairs (item, reason) of images that could not be read.
         seconds: time of the pass, decoding included.
+        n_flat: images without contrast among those read.
     """
 
     model: str
@@ -46,6 +47,7 @@ class FeatureSet:
     labels: NDArray[np.int64] | None
     skipped: tuple[tuple[str, str], ...] = ()
     seconds: float = 0.0
+    n_flat: int = 0
 
 
 def extract_features(
@@ -90,6 +92,7 @@ def extract_features(
         labels=None if dataset.labels is None else dataset.labels[positions],
         skipped=tuple(report.skipped),
         seconds=time.perf_counter() - start,
+        n_flat=report.n_flat,
     )
 
 

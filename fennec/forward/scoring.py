@@ -113,6 +113,7 @@ def score_models(
         n_candidates=len(models),
         notes=(*sorted(reasons), *(f"{name}: {error}" for name, error in failures.items())),
         seconds={"forward passes": passed - start, "metrics": time.perf_counter() - passed},
+        data=replace(dataset.taken, n_flat=max(each.n_flat for each in sets.values())),
     )
 
 

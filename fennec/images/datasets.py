@@ -43,6 +43,7 @@ class Taken:
         columns_not_used: of a table.
         across_parts: pictures that are, byte for byte, in another part as well.
         across_classes: pictures that are, byte for byte, in another class as well.
+        n_flat: pictures without contrast among those looked at, None before that.
         notes: what else to know, each a clause.
     """
 
@@ -57,6 +58,7 @@ class Taken:
     columns_not_used: tuple[str, ...] = ()
     across_parts: int = 0
     across_classes: int = 0
+    n_flat: int | None = None
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -81,6 +83,8 @@ class Taken:
             clauses.append(f"{count(self.across_parts, 'picture')} also in another part")
         if self.across_classes:
             clauses.append(f"{count(self.across_classes, 'picture')} also in another class")
+        if self.n_flat:
+            clauses.append(f"{count(self.n_flat, 'picture')} without contrast")
         return printable("; ".join([*clauses, *self.notes]))
 
     def _classes(self) -> str:

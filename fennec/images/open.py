@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from fennec.errors import InputError, did_you_mean
 
@@ -99,6 +99,18 @@ def open_pictures(
     rows = [Row(str(picture) if isinstance(picture, (str, Path)) else f"picture {index}", texts[index])
             for index, picture in enumerate(pictures)]  # fmt: skip
     return take(Listing(name, name, rows, load, notes=notes_on(texts)), None)
+
+
+def with_columns(source: str, image_column: str | None, label_column: str | None) -> str:
+    """A source with the columns to take behind it, as `open_dataset` understands it.
+
+    Example:
+        >>> with_columns("skin.csv", None, "dx")
+        'skin.csv?label-column=dx'
+    """
+    asked = {"image-column": image_column, "label-column": label_column}
+    query = urlencode({key: column for key, column in asked.items() if column is not None})
+    return source + ("&" if "?" in source else "?") + query if query else source
 
 
 def _asked(text: str) -> tuple[str, dict[str, str]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fennec.errors import InputError
+from fennec.errors import FennecError, InputError
 
 from .datasets import ImageDataset, sample
 from .open import open_dataset
@@ -68,6 +70,26 @@ def open_task(source: str, *, n_train: int = 1000, n_test: int = 1000, seed: int
     labels = np.array([number[test.class_names[label]] for label in test.labels], dtype=np.int64)
     # One range of 16-bit and float pictures for both parts, found in the training part.
     return TaskImages(train, replace(test, labels=labels, class_names=train.class_names, ranges=train.ranges))
+
+
+def describe(source: str, *, report: Callable[[str], None] = lambda message: None) -> dict[str, Any]:
+    """What is taken of a task for training and for testing, before any model is measured.
+
+    Args:
+        source: as `open_task` takes it.
+        report: told both in a line each, or why the task cannot be opened.
+
+    Returns:
+        `train` and `test` as `Taken.to_dict` gives them, or `error`.
+    """
+    try:
+        task = open_task(source)
+    except FennecError as error:  # the cells of this task are recorded as failures with this reason
+        report(str(error))
+        return {"error": str(error)}
+    for images in (task.train, task.test):
+        report(str(images.taken))
+    return {"train": task.train.taken.to_dict(), "test": task.test.taken.to_dict()}
 
 
 def _test_part(source: str, train: ImageDataset) -> ImageDataset | None:

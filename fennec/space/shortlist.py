@@ -90,6 +90,7 @@ def shortlist(
         nearest_tasks=nearest,
         resemblance=alike,
         notes=tuple(notes),
+        data=None if task is None else task.taken,
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fennec.images.decode import DeepRanges, UnreadableImage, decode, is_flat
+from fennec.images.decode import UnreadableImage, decode
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
