@@ -7,6 +7,7 @@ Missing is missing in every source (None, NaN, empty, -1 beside 0, 1, ...); `Non
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -93,6 +94,9 @@ def clean_labels(values: Iterable[Any]) -> list[str | None]:
     """
     texts = [text_of(value) for value in values]
     there = {text for text in texts if text is not None}
+    if there and all(re.fullmatch(r"-?\d+\.0+", text) for text in there):  # whole numbers beside missing ones, as text
+        texts = [text and text.partition(".")[0] for text in texts]
+        there = {text for text in texts if text is not None}
     others = there - {"-1"}
     numbers = all(text.isdigit() for text in others)
     if "-1" in there and numbers and (not others or (len(others) > 1 and "0" in others)):

@@ -22,6 +22,7 @@ from .tables import MISSING
 HASHED_BYTES = 256_000_000  # read at most in search of duplicates
 HASHED_ROWS = 2_000  # pictures without a mark, read at most in search of duplicates
 MARKED_ROWS = 200_000  # pictures whose marks are compared at most
+PARTLY = "equal pictures were looked for in some of it"
 
 
 @dataclass(slots=True)
@@ -105,7 +106,8 @@ def take(listing: Listing, split: str | None) -> ImageDataset:
         labels, class_names = encode_labels([str(rows[index].label) for index in labelled])
     texts = Counter(rows[index].label for index in labelled)
     across_parts, across_classes, complete = _duplicates(listing, kept, chosen)
-    notes = listing.notes if complete else (*listing.notes, "duplicates were looked for in a part of it")
+    help_ = advice(set(not_read))
+    notes = [*listing.notes, *([help_] if help_ else []), *([] if complete else [PARTLY])]
     taken = Taken(
         name=listing.name,
         n_images=len(kept),
@@ -118,7 +120,7 @@ def take(listing: Listing, split: str | None) -> ImageDataset:
         columns_not_used=listing.columns_not_used,
         across_parts=across_parts,
         across_classes=across_classes,
-        notes=notes,
+        notes=tuple(notes),
     )
     return ImageDataset(
         listing.name,

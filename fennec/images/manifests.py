@@ -259,7 +259,7 @@ def _parts_of_files(tables: Sequence[Table], where: str) -> list[str | None]:
             raise InputError(f"'{where}' has {len(there)} of {of} files of '{'/'.join(path)}' (number {missing[0]} is "
                              "missing); complete the download")  # fmt: skip
     layout = lay_out(dict.fromkeys(paths, 1))
-    kept = {layout.label.get(path) for path in paths} if layout.part else {None}
+    kept = {layout.label.get(path) for path in paths} if layout.part else {"/".join(path[:-1]) for path in paths}
     if len(kept) > 1:
         raise InputError(
             f"'{where}' holds several datasets ({', '.join(sorted(map(str, kept)))}); give the folder or file of one"

@@ -179,11 +179,7 @@ def lay_out(counts: Mapping[Folders, int]) -> Layout:
             break
         live, depth = unwrapped, depth + 1
     second = {path[depth + 1] for path in live if len(path) > depth + 1}
-    if (
-        all(len(path) > depth + 1 for path in live)
-        and are_parts(second)
-        and len({meaning(name) for name in second}) > 1
-    ):  # class/part/picture
+    if all(len(path) > depth + 1 for path in live) and are_parts(second):  # class/part/picture
         for path in live:
             found.label[path], found.part[path] = path[depth], path[depth + 1]
         return found

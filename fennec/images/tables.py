@@ -6,6 +6,7 @@ In: one file. Out: `Table`, its columns as they are; pictures inside stay there 
 from __future__ import annotations
 
 import io
+import json
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -68,7 +69,7 @@ def read_table(content: bytes | Path, name: str) -> Table:
     try:
         text = _text(content if isinstance(content, bytes) else content.read_bytes())
         if kinds.suffix(name) in (".jsonl", ".ndjson"):
-            frame = pd.read_json(io.StringIO(text), lines=True, dtype=False, convert_dates=False)
+            frame = pd.DataFrame([json.loads(line) for line in text.splitlines() if line.strip()], dtype=object)
         else:
             separator = max(SEPARATORS, key=text.partition("\n")[0].count)
             separator = "\t" if kinds.suffix(name) == ".tsv" else separator
@@ -91,8 +92,6 @@ def _text(content: bytes) -> str:
 
 
 def _read_parquet(content: bytes | Path, name: str) -> Table:
-    import json
-
     import pyarrow as pa
     import pyarrow.parquet as pq
 
