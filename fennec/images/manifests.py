@@ -70,7 +70,13 @@ class Beside:
 
 
 def list_tables(
-    tables: Sequence[Table], name: str, where: str, wanted: Wanted, resolve: Resolve = lambda folder, value: None
+    tables: Sequence[Table],
+    name: str,
+    where: str,
+    wanted: Wanted,
+    resolve: Resolve = lambda folder, value: None,
+    *,
+    alone: bool = True,
 ) -> Listing:
     """Rows of tables that are one dataset: parts and shards by the names of their files, or by a column.
 
@@ -80,13 +86,14 @@ def list_tables(
         where: the source, for messages.
         wanted: columns asked for.
         resolve: finds the file that a cell names.
+        alone: nothing but the tables says what belongs together, so they must fit.
 
     Raises:
         InputError: no column of pictures or paths, shards missing, several datasets, no rows, none of the files exists.
     """
     import pandas as pd
 
-    parts = _parts_of_files(tables, where)
+    parts = _parts_of_files(tables, where, alone=alone)
     frame = pd.concat([table.frame for table in tables], ignore_index=True)
     if not len(frame) and not any(table.source and table.source.starts[-1] for table in tables):
         raise InputError(f"none of the 0 files named in '{where}' exists: it has no rows")
@@ -174,13 +181,16 @@ def label_rows(listing: Listing, names: Sequence[str], read: Callable[[str], Tab
                 "--label-column are for CSV, JSON lines and parquet"
             )
         return listing
-    told = list_tables(found, listing.name, listing.where, wanted, resolve)
+    told = list_tables(found, listing.name, listing.where, wanted, resolve, alone=False)
     if all(row.label is None for row in told.rows):
         return replace(listing, notes=(*listing.notes, *told.notes))
     sources = {table.name for table in found}
     rows: list[Row] = []
     index_of: list[int] = []
+    labelled = {row.item for row in told.rows if row.label is not None}
     for row in told.rows:
+        if row.label is None and row.item in labelled:  # another table has its label
+            continue
         known = listing.rows[at[row.item]] if row.item in at else None
         part = known.part if known is not None and known.part is not None else row.part
         problem = known.problem if known is not None and known.problem in kinds.CLOSED else row.problem
@@ -237,7 +247,7 @@ def is_manifest_name(name: str, *, metadata_only: bool) -> bool:
     return stem == "metadata" if metadata_only else "submission" not in stem
 
 
-def _parts_of_files(tables: Sequence[Table], where: str) -> list[str | None]:
+def _parts_of_files(tables: Sequence[Table], where: str, *, alone: bool) -> list[str | None]:
     """Part of each table by its file's name, None where the names are no parts.
 
     Raises:
@@ -259,6 +269,8 @@ def _parts_of_files(tables: Sequence[Table], where: str) -> list[str | None]:
             raise InputError(f"'{where}' has {len(there)} of {of} files of '{'/'.join(path)}' (number {missing[0]} is "
                              "missing); complete the download")  # fmt: skip
     layout = lay_out(dict.fromkeys(paths, 1))
+    if not alone:
+        return [layout.part.get(path) for path in paths]
     kept = {layout.label.get(path) for path in paths} if layout.part else {"/".join(path[:-1]) for path in paths}
     if len(kept) > 1:
         raise InputError(

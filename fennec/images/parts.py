@@ -72,8 +72,10 @@ def are_parts(names: Collection[str]) -> bool:
     if {meaning(name) for name in names} <= {None, OTHER} or any(meaning(name) is None for name in names):
         return False
     rests = {frozenset(word for word in _tokens(name) if word not in MEANINGS and word not in _PLAIN) for name in names}
-    rests.discard(frozenset())
-    return len(rests) <= (1 if len(names) > 1 else 0)
+    own = rests - {frozenset()}
+    if own and own != rests:  # `train` beside `test_stage1`; but `valid` beside `test_tube` are things
+        return len(own) == 1 and TRAIN in {MEANINGS.get(name.casefold()) for name in names}
+    return len(own) <= (1 if len(names) > 1 else 0)
 
 
 def choose_parts(available: Iterable[str], wanted: str | None, where: str) -> tuple[str, ...]:

@@ -130,7 +130,14 @@ def test_parts__asked_for_by_meaning__found(tree: Callable[[Files], Path]) -> No
 
 
 @pytest.mark.parametrize(
-    "names", [("train", "tram", "boat"), ("valid", "invalid"), ("test_tube", "train_station"), ("dev", "ops")]
+    "names",
+    [
+        ("train", "tram", "boat"),
+        ("valid", "invalid"),
+        ("test_tube", "train_station"),
+        ("valid", "test tube"),
+        ("dev", "ops"),
+    ],
 )
 def test_parts__among_class_folders__are_classes(tree: Callable[[Files], Path], names: Sequence[str]) -> None:
     dataset = open_dataset(tree({key: value for name in names for key, value in many(name, 3).items()}))
@@ -545,8 +552,14 @@ def test_duplicates__rows_of_a_parquet_file__counted(tmp_path: Path) -> None:
 
 
 def test_taken__line_and_plain_values__say_the_same() -> None:
-    taken = Taken("photos", 1240, {"ants": 310, "bees": 280, "cats": 200, "dogs": 450}, "train", not_read={".heic": 40, "beside the class folders": 3},
-                  columns_not_used=("age", "sex"))  # fmt: skip
+    taken = Taken(
+        "photos",
+        1240,
+        {"ants": 310, "bees": 280, "cats": 200, "dogs": 450},
+        "train",
+        not_read={".heic": 40, "beside the class folders": 3},
+        columns_not_used=("age", "sex"),
+    )
     assert str(taken) == (
         'photos: 1,240 pictures, 4 classes (ants 310, bees 280, cats 200, ...), part "train"; '
         "not read: 40 .heic, 3 files beside the class folders; columns not used: age, sex"
