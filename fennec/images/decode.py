@@ -52,8 +52,9 @@ def decode(source: Content, *, min_side: int | None = None, ranges: DeepRanges |
         if min_side is not None and image.format == "JPEG":
             image.draft("RGB", (min_side, min_side))
         image.load()
+        nodata = _nodata(image)  # upright pictures are copies without the tags of the file
         upright = ImageOps.exif_transpose(image)
-        return _to_rgb(upright if upright is not None else image, ranges)
+        return _to_rgb(upright if upright is not None else image, nodata, ranges)
 
 
 def is_flat(image: Image.Image) -> bool:
@@ -88,7 +89,7 @@ class DeepRanges:
             try:
                 with _readable(self.load(int(position))) as image:
                     if (depth := _depth(image)) is not None:
-                        values = _values(image).ravel()
+                        values = _values(image, _nodata(image)).ravel()
                         seen.setdefault(depth, []).append(values[:: max(len(values) // N_VALUES, 1)])
             except UnreadableImage:
                 continue
@@ -206,19 +207,23 @@ def _depth(image: Image.Image) -> str | None:
     return {"I": "32 bits", "F": "float"}.get(image.mode)
 
 
-def _values(image: Image.Image) -> NDArray[np.float64]:
-    """Values of a deep picture, NaN where the file says that there are no data."""
-    values = np.asarray(image).astype(np.float64)
+def _nodata(image: Image.Image) -> float | None:
+    """Value that a file names for cells without data."""
     try:
-        nodata = float(str(image.tag_v2[NODATA_TAG]).strip("\0 "))  # type: ignore[attr-defined]
+        return float(str(image.tag_v2[NODATA_TAG]).strip("\0 "))  # type: ignore[attr-defined]
     except (AttributeError, KeyError, ValueError):
-        return values
-    return np.where(values == nodata, np.nan, values)
+        return None
 
 
-def _to_rgb(image: Image.Image, ranges: DeepRanges | None) -> Image.Image:
+def _values(image: Image.Image, nodata: float | None) -> NDArray[np.float64]:
+    """Values of a deep picture, NaN where there are no data."""
+    values = np.asarray(image).astype(np.float64)
+    return values if nodata is None else np.where(values == nodata, np.nan, values)
+
+
+def _to_rgb(image: Image.Image, nodata: float | None, ranges: DeepRanges | None) -> Image.Image:
     if (depth := _depth(image)) is not None:
-        values = _values(image)
+        values = _values(image, nodata)
         low, high = (ranges.get(depth) if ranges is not None else None) or robust_range(values)
         scaled = (np.clip(values, low, high) - low) * (255.0 / (high - low)) if high > low else np.zeros_like(values)
         return Image.fromarray(np.nan_to_num(scaled).round().astype(np.uint8)).convert("RGB")
