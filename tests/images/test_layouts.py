@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from fennec.images.datasets import ImageDataset
 from fennec.images.open import open_dataset
-from tests.images.test_taken import as_folder, as_tar, as_zip, coded
+
+from .made import as_folder, as_tar, as_zip, coded
 
 PARTS = [
     (),
