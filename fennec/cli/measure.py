@@ -56,8 +56,6 @@ def bench(
     quiet: SilentOption = False,
 ) -> None:
     """Fine-tune or linear-probe every model on every task; one JSON file for each cell, continued when run again."""
-    from dataclasses import asdict
-
     from fennec.bench.protocols import Protocol
     from fennec.bench.run import find_devices, make_jobs, run_bench
     from fennec.images.open import with_columns
@@ -94,7 +92,9 @@ def bench(
         results, jobs, engine=engine, workers=workers or default, devices=devices, retry=retry, report=teller(quiet)
     )
     if as_json:
-        print_json({**asdict(summary), "cells": len(jobs), "folder": str(results), "data": data})
+        print_json(
+            {**vars(summary), "failed": dict(summary.failed), "cells": len(jobs), "folder": str(results), "data": data}
+        )
         return
     typer.echo(
         f"{len(jobs)} cells: {summary.measured} measured now, {summary.kept} there before, "

@@ -35,7 +35,7 @@ def test_fit__own_results_and_images__recommends_own_models(run: Run, tmp_path: 
     code, out, error = run(
         "fit", tmp_path / "s", "--results", tmp_path / "ours.csv", "--images", f"pets={image_folder}", "--json"
     )
-    assert (code, error) == (0, "")
+    assert (code, error) == (0, "pets: 6 pictures, 2 classes (cat 3, dog 3)\n")
     facts = {"hub": "ours", "n_models": 2, "n_tasks": 3, "n_cold": 0}
     assert json.loads(out) == {"folder": str(tmp_path / "s"), **facts}
     code, out, _ = run("recommend", image_folder, "--space", tmp_path / "s", "--json")
