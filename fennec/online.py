@@ -37,7 +37,7 @@ class Prepared:
 
 
 def prepare(
-    dataset: str,
+    dataset: str | ImageDataset,
     *,
     hub: str = "default",
     protocol: str | None = None,

@@ -134,5 +134,5 @@ def embed_tasks(
         if task not in found:
             found[task] = embed_dataset(open_task(source, n_train=n_train).train, proxy, max_images=n_train)
             save_embeddings(path, found)
-            report(f"embedded {task}")
+            report(f"embedded {task}: {found[task].taken}")
     return found

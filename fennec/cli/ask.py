@@ -17,9 +17,11 @@ from .options import (
     DeviceOption,
     HtmlOption,
     HubOption,
+    ImageColumnOption,
     ImagesOption,
     JsonOption,
     KnownOption,
+    LabelColumnOption,
     MetricOption,
     PortfolioOption,
     ProtocolOption,
@@ -36,10 +38,12 @@ from .options import (
     known_results,
     metric_names,
     names,
+    opened,
     pairs,
 )
 
 if TYPE_CHECKING:
+    from fennec.images.datasets import ImageDataset
     from fennec.online import Prepared
     from fennec.space.ranking import Ranking
 
@@ -60,6 +64,8 @@ def recommend(
     warm_only: WarmOption = False,
     portfolio: PortfolioOption = False,
     split: SplitOption = None,
+    image_column: ImageColumnOption = None,
+    label_column: LabelColumnOption = None,
     max_images: ImagesOption = 500,
     seed: SeedOption = 0,
     html: HtmlOption = None,
@@ -72,8 +78,10 @@ def recommend(
 
     if portfolio and rerank:
         raise InputError("--portfolio chooses models to try together, --rerank orders a list; take one of them")
-    found = _prepared(dataset, hub, protocol, proxy, space, split, max_images, seed, progress=not quiet)
-    task, results = found.task, known_results(known)
+    results = known_results(known)
+    images = opened(dataset, split, image_column, label_column, quiet=quiet)
+    found = _prepared(images, hub, protocol, proxy, space, max_images, seed, progress=not quiet)
+    task = found.task
     start = time.perf_counter()
     ranking = found.recommender.recommend(
         task, n=max(n, rerank), where=where, known=results, warm_only=warm_only, portfolio=portfolio
@@ -83,9 +91,7 @@ def recommend(
         from fennec.forward.scoring import rerank as merge
 
         best = [model.id for model in ranking.models[:rerank]]
-        ranking = merge(
-            ranking, _score(dataset, best, metric, weights, device, split, max_images, seed, progress=not quiet)
-        )
+        ranking = merge(ranking, _score(images, best, metric, weights, device, max_images, seed, progress=not quiet))
     ranking = replace(ranking, models=ranking.models[:n])
     if html is not None:
         from fennec.reports.html import recommendation_html
@@ -104,6 +110,8 @@ def explain(
     proxy: ProxyOption = "fennec-mini",
     space: SpaceOption = None,
     split: SplitOption = None,
+    image_column: ImageColumnOption = None,
+    label_column: LabelColumnOption = None,
     max_images: ImagesOption = 500,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -113,12 +121,13 @@ def explain(
     from fennec.checkpoints.catalog import load_catalog
 
     name = load_catalog().find(model) if space is None else model
-    found = _prepared(dataset, hub, protocol, proxy, space, split, max_images, seed, progress=not quiet)
+    images = opened(dataset, split, image_column, label_column, quiet=quiet)
+    found = _prepared(images, hub, protocol, proxy, space, max_images, seed, progress=not quiet)
     explanation = found.recommender.explain(found.task, name)
     record = load_catalog().get(name)
     called = () if record is None else record.all_names[1:]
     if as_json:
-        print_json({**explanation.to_dict(), "names": called})
+        print_json({"data": images.taken.to_dict(), **explanation.to_dict(), "names": called})
     else:
         typer.echo(f"{explanation}\nalso called {', '.join(called)}" if called else str(explanation))
 
@@ -131,6 +140,8 @@ def score(
     device: DeviceOption = None,
     n: Annotated[int | None, typer.Option("-n", help="Models to list; all by default.", min=1)] = None,
     split: SplitOption = None,
+    image_column: ImageColumnOption = None,
+    label_column: LabelColumnOption = None,
     max_images: ImagesOption = 500,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -140,30 +151,30 @@ def score(
     """Score models by forward passes over the images, without fine-tuning."""
     from dataclasses import replace
 
-    ranking = _score(dataset, names(models), metric, weights, device, split, max_images, seed, progress=not quiet)
+    images = opened(dataset, split, image_column, label_column, quiet=quiet)
+    ranking = _score(images, names(models), metric, weights, device, max_images, seed, progress=not quiet)
     print_ranking(replace(ranking, models=ranking.models[:n]), as_json, as_csv, quiet)
 
 
 def _prepared(
-    dataset: str, hub: str, protocol: str | None, proxy: str, space: Path | None, split: str | None, max_images: int,
-    seed: int, *, progress: bool,
+    images: ImageDataset, hub: str, protocol: str | None, proxy: str, space: Path | None, max_images: int, seed: int,
+    *, progress: bool,
 ) -> Prepared:  # fmt: skip
-    """Images, task vector and fitted recommender."""
+    """Task vector and fitted recommender."""
     from fennec.online import prepare
 
     return prepare(
-        dataset, hub=hub, protocol=protocol, proxy=proxy, space=space, split=split, max_images=max_images,
-        random_state=seed, progress=progress,
+        images, hub=hub, protocol=protocol, proxy=proxy, space=space, max_images=max_images, random_state=seed,
+        progress=progress,
     )  # fmt: skip
 
 
 def _score(
-    dataset: str,
+    images: ImageDataset,
     models: list[str],
     metric: str,
     weights: list[str] | None,
     device: str | None,
-    split: str | None,
     max_images: int,
     seed: int,
     *,
@@ -171,10 +182,9 @@ def _score(
 ) -> Ranking:
     """Models ranked by forward passes."""
     from fennec.forward.scoring import score_models
-    from fennec.images.open import open_dataset
 
     return score_models(
-        open_dataset(dataset, split=split),
+        images,
         models,
         metrics=metric_names(metric),
         weights=pairs(weights or [], "--weights expects MODEL=FILE"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,13 +13,16 @@ from fennec.reports.console import print_made, teller
 from .options import (
     ColdOption,
     HubOption,
+    ImageColumnOption,
     ImagesOption,
     JsonOption,
+    LabelColumnOption,
     ProtocolOption,
     ProxyOption,
     SeedOption,
     SilentOption,
     SplitOption,
+    opened,
     pairs,
 )
 
@@ -32,13 +35,15 @@ def embed(
     root: Annotated[Path, typer.Option("--root", help="With --known: folder of torchvision datasets.")] = Path(),
     download: Annotated[bool, typer.Option("--download", help="With --known: fetch what is missing.")] = False,
     split: SplitOption = None,
+    image_column: ImageColumnOption = None,
+    label_column: LabelColumnOption = None,
     max_images: ImagesOption = 500,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
     quiet: SilentOption = False,
 ) -> None:
     """Embed a dataset, or all known tasks under another proxy."""
-    from fennec.tasks.embedding import embed_task
+    from fennec.tasks.embedding import embed_dataset
     from fennec.tasks.embedding_files import embeddings_file, save_embeddings
     from fennec.tasks.known_tasks import embed_known_tasks
     from fennec.tasks.proxy import Proxy
@@ -49,15 +54,13 @@ def embed(
     if dataset is None:
         found = embed_known_tasks(encoder, root, download=download, max_images=max_images, report=teller(quiet))
     else:
-        found = {
-            dataset: embed_task(
-                dataset, proxy=encoder, max_images=max_images, random_state=seed, split=split, progress=not quiet
-            )
-        }
+        images = opened(dataset, split, image_column, label_column, quiet=quiet)
+        found = {dataset: embed_dataset(images, encoder, max_images=max_images, random_state=seed, progress=not quiet)}
     target = output or (embeddings_file(encoder.name) if dataset is None else Path("task.safetensors"))
     save_embeddings(target, found)
     n_images = {name: embedding.n_images for name, embedding in found.items()}
-    print_made({"file": str(target), "proxy": encoder.name, "n_images": n_images}, as_json)
+    data = {name: embedding.taken.to_dict() for name, embedding in found.items() if embedding.taken is not None}
+    print_made({"file": str(target), "proxy": encoder.name, "n_images": n_images, "data": data}, as_json)
 
 
 def fit(
@@ -72,6 +75,8 @@ def fit(
     ] = None,
     cold: ColdOption = None,
     proxy: ProxyOption = "fennec-mini",
+    image_column: ImageColumnOption = None,
+    label_column: LabelColumnOption = None,
     max_images: ImagesOption = 500,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -86,12 +91,13 @@ def fit(
     from fennec.evidence.hubs import load_matrix
     from fennec.evidence.own import own_matrix
     from fennec.space.recommender import Recommender
-    from fennec.tasks.embedding import embed_task
+    from fennec.tasks.embedding import embed_dataset
     from fennec.tasks.embedding_files import load_known_embeddings
     from fennec.tasks.proxy import Proxy
 
     sources: dict[str, str] = {}
     catalog = load_catalog()
+    data: dict[str, Any] = {}
     if results is None:
         matrix = load_matrix(hub, protocol=protocol)
     elif results.is_dir():
@@ -106,11 +112,13 @@ def fit(
         if task not in matrix.tasks:
             raise InputError(f"--images names task '{task}', which has no results; there are {', '.join(matrix.tasks)}")
         image_set = matrix.image_sets[matrix.tasks.index(task)]
-        embeddings[image_set] = embed_task(
-            source, proxy=encoder, max_images=max_images, random_state=seed, progress=not quiet
+        opened_images = opened(source, None, image_column, label_column, quiet=quiet)
+        data[task] = opened_images.taken.to_dict()
+        embeddings[image_set] = embed_dataset(
+            opened_images, encoder, max_images=max_images, random_state=seed, progress=not quiet
         )
     place = results is None if cold is None else cold
     models = catalog.candidates(matrix.protocol) if place else ()
     Recommender().fit(matrix, embeddings, cold=models).save(output, proxy=encoder)
-    facts = {"n_models": matrix.n_models, "n_tasks": matrix.n_tasks, "n_cold": len(models)}
+    facts = {"n_models": matrix.n_models, "n_tasks": matrix.n_tasks, "n_cold": len(models), "data": data}
     print_made({"folder": str(output), "hub": matrix.name, **facts}, as_json)

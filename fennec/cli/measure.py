@@ -13,7 +13,9 @@ from .options import (
     CsvOption,
     DeviceOption,
     HtmlOption,
+    ImageColumnOption,
     JsonOption,
+    LabelColumnOption,
     MetricOption,
     SilentOption,
     WeightsOption,
@@ -48,14 +50,16 @@ def bench(
     device: DeviceOption = None,
     shard: Annotated[str, typer.Option("--shard", help="i/n, this machine's share of the cells.")] = "1/1",
     retry: Annotated[bool, typer.Option("--retry", help="Measure cells again that failed.")] = False,
+    image_column: ImageColumnOption = None,
+    label_column: LabelColumnOption = None,
     as_json: JsonOption = False,
     quiet: SilentOption = False,
 ) -> None:
     """Fine-tune or linear-probe every model on every task; one JSON file for each cell, continued when run again."""
-    from dataclasses import asdict
-
     from fennec.bench.protocols import Protocol
     from fennec.bench.run import find_devices, make_jobs, run_bench
+    from fennec.images.open import with_columns
+    from fennec.images.task_images import describe
 
     budgets = [
         Protocol(
@@ -70,20 +74,27 @@ def bench(
         )
         for kind in names(protocol)
     ]
+    tasks = {
+        name: with_columns(source, image_column, label_column)
+        for name, source in pairs(task, "--task expects NAME=DATASET").items()
+    }
     jobs = make_jobs(
         names(models),
-        pairs(task, "--task expects NAME=DATASET"),
+        tasks,
         budgets,
         seeds=[int(seed) for seed in _numbers(seeds, "--seeds")],
         weights=pairs(weights or [], "--weights expects MODEL=FILE"),
         shard=shard,
     )
+    data = {name: describe(source, report=teller(quiet)) for name, source in tasks.items()}
     devices, default = find_devices(device, threads=threads)
     summary = run_bench(
         results, jobs, engine=engine, workers=workers or default, devices=devices, retry=retry, report=teller(quiet)
     )
     if as_json:
-        print_json({**asdict(summary), "cells": len(jobs), "folder": str(results)})
+        print_json(
+            {**vars(summary), "failed": dict(summary.failed), "cells": len(jobs), "folder": str(results), "data": data}
+        )
         return
     typer.echo(
         f"{len(jobs)} cells: {summary.measured} measured now, {summary.kept} there before, "

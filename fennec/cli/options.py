@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fennec.errors import InputError
+
+if TYPE_CHECKING:
+    from fennec.images.datasets import ImageDataset
 
 DatasetArgument = Annotated[
     str,
@@ -35,6 +38,12 @@ QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Ids only, one 
 SilentOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no messages; errors stay.")]
 ImagesOption = Annotated[int, typer.Option("--max-images", help="Images to look at, balanced over classes.", min=1)]
 SplitOption = Annotated[str | None, typer.Option("--split", help="Part of the dataset; its training part by default.")]
+ImageColumnOption = Annotated[
+    str | None, typer.Option("--image-column", help="Of a table: column of pictures or their paths; found by default.")
+]
+LabelColumnOption = Annotated[
+    str | None, typer.Option("--label-column", help="Of a table: column of classes; found by its name by default.")
+]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of the draw of images.")]
 SpaceOption = Annotated[Path | None, typer.Option("--space", help="Folder made by 'fennec fit' instead of a hub.")]
 
@@ -60,6 +69,18 @@ ColdOption = Annotated[
     bool | None,
     typer.Option("--cold/--no-cold", help="Place models without results as well; by default those of a hub only."),
 ]
+
+
+def opened(
+    dataset: str, split: str | None, image_column: str | None, label_column: str | None, *, quiet: bool
+) -> ImageDataset:
+    """An open dataset; what was taken of it and what was not is said in one line on standard error."""
+    from fennec.images.open import open_dataset
+
+    images = open_dataset(dataset, split=split, image_column=image_column, label_column=label_column)
+    if not quiet:
+        typer.echo(str(images.taken), err=True)
+    return images
 
 
 def known_results(path: Path | None) -> dict[str, float] | None:

@@ -43,6 +43,7 @@ class FeatureSet:
         seconds: time of the pass, decoding included.
         positions: of the rows in the dataset, shape (n_samples,).
         refused: pairs (item, reason) of images that were read, but that the model fails on.
+        n_flat: images without contrast among those read.
     """
 
     model: str
@@ -53,6 +54,7 @@ class FeatureSet:
     seconds: float = 0.0
     positions: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
     refused: tuple[tuple[str, str], ...] = ()
+    n_flat: int = 0
 
 
 def extract_features(
@@ -107,6 +109,7 @@ def extract_features(
         seconds=time.perf_counter() - start,
         positions=np.array(positions, dtype=np.intp),
         refused=tuple(refused),
+        n_flat=report.n_flat,
     )
 
 

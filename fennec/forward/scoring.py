@@ -142,6 +142,7 @@ def score_models(
         seconds={"forward passes": passed - start, "metrics": time.perf_counter() - passed},
         n_images=len(found[0].features),
         skipped=skipped,
+        data=replace(dataset.taken, n_flat=max(each.n_flat for each in sets.values())),
     )
 
 

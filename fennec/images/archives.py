@@ -1,66 +1,125 @@
-"""Images inside `.zip` and `.tar` archives, read in place."""
+"""Files inside `.zip` and `.tar` archives, read in place.
+
+In: an archive, or several that lie in a folder. Out: `Tree`, as of a folder.
+"""
 
 from __future__ import annotations
 
 import bz2
 import gzip
 import lzma
+import re
 import shutil
 import tarfile
 import tempfile
 import weakref
 import zipfile
-from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable
+from pathlib import Path
 from threading import Lock
 from typing import IO, Any
 
 from fennec.errors import InputError
 
-from .datasets import ImageDataset
-from .decode import UnreadableImage, is_image_name
-from .folders import from_names
+from .decode import UnreadableImage
+from .folders import Tree
+from .kinds import is_hidden
+from .parts import shard_of
 
 _OPENERS: dict[bytes, Callable[..., Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZ": bz2.open,
     b"\xfd7": lzma.open,
 }
+_TAR_ENDINGS = (".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
 
-def open_zip(path: Path, split: str | None) -> ImageDataset:
-    """Dataset of the images in a zip archive.
+def is_archive_name(name: str) -> bool:
+    """Whether a file is an archive that is read, by its name."""
+    return name.lower().endswith((".zip", *_TAR_ENDINGS))
+
+
+def open_archive(path: Path) -> Tree:
+    """The files in an archive.
 
     Raises:
-        InputError: damaged, with members outside itself, or without images.
+        InputError: damaged, or with members outside itself.
     """
+    return _open_zip(path) if path.name.lower().endswith(".zip") else _open_tar(path)
+
+
+def join_archives(tree: Tree, folder: Path) -> Tree:
+    """The files in all archives of a folder, each archive a folder of its name; shards are one folder.
+
+    Args:
+        tree: of the folder.
+        folder: its path.
+
+    Raises:
+        InputError: an archive is damaged, or shards are missing.
+    """
+    archives = [name for name in tree.names if is_archive_name(name)]
+    opened = {name: open_archive(folder / name) for name in archives}
+    members: dict[str, tuple[Tree, str]] = {}
+    counts = {name: shard_of(_stem(name)) for name in archives}
+    for stem, of in {(stem, of) for stem, _, of in counts.values() if of is not None}:
+        n_there = sum(found[0] == stem and found[2] == of for found in counts.values())
+        if n_there != of:
+            raise InputError(f"'{tree.where}' has {n_there} of {of} files of '{stem}'; complete the download")
+    homes = {name: counts[name][0] if counts[name][1] is not None else _stem(name) for name in archives}
+    twice = Counter(f"{homes[name]}/{member}" for name, inside in opened.items() for member in inside.names)
+    for name, inside in opened.items():
+        for member in inside.names:
+            path = f"{homes[name]}/{member}"
+            if twice[path] > 1:  # the same name in two shards
+                above, _, base = path.rpartition("/")
+                path = f"{above}/{Path(name).name.partition('.')[0]} {base}"
+            members[path] = (inside, member)
+    members |= {name: (tree, name) for name in tree.names if not is_archive_name(name)}
+    return Tree(
+        tree.name,
+        tree.where,
+        sorted(members),
+        lambda name: members[name][0].load(members[name][1]),
+        lambda name: members[name][0].mark(members[name][1]),
+    )
+
+
+def _stem(name: str) -> str:
+    """Path of an archive without its endings."""
+    return re.sub(r"(?i)(\.tar)?\.(zip|tar|tgz|tbz2|txz|gz|bz2|xz)$", "", name)
+
+
+def _open_zip(path: Path) -> Tree:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
         raise InputError(f"'{path}' is not a readable zip archive: {error}") from error
-    names = _image_members(path, [info.filename for info in archive.infolist() if not info.is_dir()])
+    # Some programs of Windows write `\` between folders.
+    inside = {info.filename.replace("\\", "/"): info for info in archive.infolist()}
+    members = {clean: info for name, info in inside.items() if not name.endswith("/") and (clean := _clean(path, name))}
 
     def load(name: str) -> bytes:
         try:
-            return archive.read(name)
+            return archive.read(members[name])
         except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError) as error:
             raise UnreadableImage(f"damaged or encrypted member: {error}") from error
 
-    return from_names(path.stem, names, load, split)
+    def mark(name: str) -> Hashable:
+        return members[name].file_size, members[name].CRC
+
+    return Tree(_stem(path.name), str(path), sorted(members), load, mark)
 
 
-def open_tar(path: Path, split: str | None) -> ImageDataset:
-    """Dataset of the images in a tar archive, compressed or not; links in it are ignored.
-
-    Raises:
-        InputError: damaged, with members outside itself, or without images.
-    """
+def _open_tar(path: Path) -> Tree:
     try:
         archive = _Tar(path)
     except (tarfile.TarError, OSError, EOFError, lzma.LZMAError) as error:
         raise InputError(f"'{path}' is not a readable tar archive: {error}") from error
-    names = _image_members(path, list(archive.members))
-    return from_names(path.name.split(".tar")[0], names, archive.read, split)
+    members = {clean: member for name, member in archive.members.items() if (clean := _clean(path, name))}
+    return Tree(_stem(path.name), str(path), sorted(members), lambda name: archive.read(members[name]),
+                lambda name: members[name].size)  # fmt: skip
 
 
 class _Tar:
@@ -76,11 +135,10 @@ class _Tar:
                 shutil.copyfileobj(compressed, self.file)
             self.file.seek(0)
         with tarfile.open(fileobj=self.file, mode="r:") as archive:
-            self.members = {member.name: member for member in archive.getmembers() if member.isfile()}
+            self.members = dict(_files(archive.getmembers()))
         self.lock = Lock()  # one file position for all threads
 
-    def read(self, name: str) -> bytes:
-        member = self.members[name]
+    def read(self, member: tarfile.TarInfo) -> bytes:
         with self.lock:
             self.file.seek(member.offset_data)
             content = self.file.read(member.size)
@@ -89,11 +147,24 @@ class _Tar:
         return content
 
 
-def _image_members(path: Path, members: list[str]) -> list[str]:
+def _files(members: Iterable[tarfile.TarInfo]) -> Iterable[tuple[str, tarfile.TarInfo]]:
+    """Names and files of a tar; a second name of a file inside (a hard link) is that file, other links are ignored."""
+    known: dict[str, tarfile.TarInfo] = {}
     for member in members:
-        if ".." in PurePosixPath(member).parts or PurePosixPath(member).is_absolute() or "\\" in member:
-            raise InputError(f"'{path}' has a member outside itself ('{member}'); refused, make the archive again")
-    names = sorted(name for name in members if is_image_name(name) and not name.startswith("__MACOSX/"))
-    if not names:
-        raise InputError(f"no images in '{path}' ({len(members)} other files)")
-    return names
+        target = known.get(member.linkname) if member.islnk() else member
+        if target is not None and target.isfile():
+            known[member.name] = target
+            yield member.name, target
+
+
+def _clean(path: Path, member: str) -> str:
+    """Name of a member without `./`, empty where it is hidden.
+
+    Raises:
+        InputError: it lies outside the archive.
+    """
+    parts = [part for part in member.split("/") if part != "."]
+    if ".." in parts or member.startswith("/") or re.match(r"[A-Za-z]:", member):
+        raise InputError(f"'{path}' has a member outside itself ('{member}'); refused, make the archive again")
+    name = "/".join(part for part in parts if part)
+    return "" if is_hidden(name) else name

@@ -1,90 +1,232 @@
-"""One image file or byte string becomes one RGB picture, or a reason why not."""
+"""One image file or byte string becomes one RGB picture, or a reason why not.
+
+In: encoded bytes, a path, an open picture. Out: RGB, upright. Pictures of 16 bits or floats are brought to 8 bits by
+one range for the whole dataset (`DeepRanges`), so that what is brighter in one of them is brighter in the result.
+"""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-EXTENSIONS = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".png",
-        ".bmp",
-        ".gif",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-        ".jp2",
-        ".tga",
-        ".avif",
-        ".ico",
-    ]
-)
+from .kinds import HEAD_BYTES, can_read_heic, is_heic_content
+
+Content = bytes | str | Path | Image.Image
+Range = tuple[float, float]
+
 MAX_PIXELS = 500_000_000  # a 20 000 x 20 000 picture passes, a decompression bomb does not
+N_LOOKED = 32  # deep pictures that decide the range of a dataset
+N_VALUES = 65_536  # looked at in each of them
+NODATA_TAG = 42113  # of GDAL, in TIFF: the value of cells without data, as text
+TAIL = 0.001  # share of values beyond either end of the range: hot pixels
+LEAST_VALUES = 20  # distinct ones, below which a picture is a mask of levels and all of them count
 
 
 class UnreadableImage(Exception):
     """An image cannot be used; the text says why. Never reaches the user: images are skipped and listed."""
 
 
-def is_image_name(name: str) -> bool:
-    """Whether a file name looks like an image, by its extension, and is not hidden."""
-    base = name.rsplit("/", 1)[-1]
-    return not base.startswith(".") and Path(base).suffix.lower() in EXTENSIONS
-
-
-def decode(source: bytes | str | Path | Image.Image, *, min_side: int | None = None) -> Image.Image:
+def decode(source: Content, *, min_side: int | None = None, ranges: DeepRanges | None = None) -> Image.Image:
     """Decode an image to RGB, upright.
 
-    Animations give their first frame, transparency is laid on white, 16-bit and float greys are scaled
-    from their own range to 8 bits, EXIF rotation is applied.
+    Animations give their first frame, transparency is laid on white, EXIF rotation is applied, 16-bit and float greys
+    are scaled to 8 bits; cells without data (NaN, the value that the file names) become black.
 
     Args:
         source: encoded bytes, a path, or an open picture.
         min_side: the shorter side may shrink to no less than this while decoding (JPEG only; faster).
+        ranges: of the dataset, for 16-bit and float pictures; their own range when None.
 
     Raises:
         UnreadableImage: empty, damaged, cut short, too large, or of an unknown format.
     """
-    if isinstance(source, bytes) and not source:
-        raise UnreadableImage("empty file")
+    with _readable(source) as image:
+        if min_side is not None and image.format == "JPEG":
+            image.draft("RGB", (min_side, min_side))
+        image.load()
+        nodata = _nodata(image)  # upright pictures are copies without the tags of the file
+        upright = ImageOps.exif_transpose(image)
+        return _to_rgb(upright if upright is not None else image, nodata, ranges)
+
+
+def is_flat(image: Image.Image) -> bool:
+    """Whether all pixels of an RGB picture are the same: nothing can be seen in it."""
+    return all(band.getextrema()[0] == band.getextrema()[1] for band in image.split())
+
+
+class DeepRanges:
+    """Which values of 16-bit and float pictures become black and white, one range for each depth of a dataset.
+
+    Args:
+        load: content of the picture at a position.
+        n_images: how many there are; a few of them, evenly spread, decide.
+    """
+
+    def __init__(self, load: Callable[[int], Content], n_images: int) -> None:
+        self.load = load
+        self.positions = np.unique(np.linspace(0, max(n_images - 1, 0), min(n_images, N_LOOKED)).astype(int))
+        self.lock = Lock()
+        self.found: dict[str, Range] | None = None
+
+    def get(self, depth: str) -> Range | None:
+        """Range of a depth, None where no picture that was looked at has it."""
+        with self.lock:
+            if self.found is None:
+                self.found = self._look()
+        return self.found.get(depth)
+
+    def _look(self) -> dict[str, Range]:
+        seen: dict[str, list[NDArray[np.float64]]] = {}
+        for position in self.positions:
+            try:
+                with _readable(self.load(int(position))) as image:
+                    if (depth := _depth(image)) is not None:
+                        values = _values(image, _nodata(image)).ravel()
+                        seen.setdefault(depth, []).append(values[:: max(len(values) // N_VALUES, 1)])
+            except UnreadableImage:
+                continue
+        return {depth: robust_range(np.concatenate(values)) for depth, values in seen.items()}
+
+
+def robust_range(values: NDArray[np.float64]) -> Range:
+    """Range of values without those that stand alone: codes for missing data, hot pixels.
+
+    Values at either end that are farther from the next than nine tenths of all distinct values span are codes
+    (-9999 beside 0.2 to 0.8), however many cells have them; of the others, a thousandth at either end is cut.
+
+    Args:
+        values: any shape; NaN and infinities are no values.
+
+    Returns:
+        Lowest and highest value, (0, 0) where there are none.
+
+    Example:
+        >>> low, high = robust_range(np.append(np.linspace(0, 1, 500), [-9999.0, np.nan]))
+        >>> round(low, 2), round(high, 2)
+        (0.0, 1.0)
+    """
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return 0.0, 0.0
+    levels = np.unique(values)
+    if len(levels) < LEAST_VALUES:
+        return float(levels[0]), float(levels[-1])
+    edge = max(len(levels) // 20, 1)
+    core = levels[-1 - edge] - levels[edge]
+    wide = np.diff(levels) > core
+    below, above = np.flatnonzero(wide[:edge]), np.flatnonzero(wide[-edge:])
+    lowest = levels[below[-1] + 1] if len(below) else levels[0]
+    highest = levels[len(levels) - 1 - edge + above[0]] if len(above) else levels[-1]
+    kept = values[(values >= lowest) & (values <= highest)]
+    low, high = np.quantile(kept, [TAIL, 1 - TAIL])
+    return (float(low), float(high)) if high > low else (float(lowest), float(highest))
+
+
+@contextmanager
+def _readable(source: Content) -> Iterator[Image.Image]:
+    """An open picture; whatever is wrong with it becomes `UnreadableImage`."""
     try:
-        image = source if isinstance(source, Image.Image) else _open(source)
-        with image:
+        with _own_limit(), source if isinstance(source, Image.Image) else _open(source) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UnreadableImage(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
-            if min_side is not None and image.format == "JPEG":
-                image.draft("RGB", (min_side, min_side))
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-            return _to_rgb(upright if upright is not None else image)
+            yield image
     except UnidentifiedImageError as error:
-        raise UnreadableImage("not an image, or of an unknown format") from error
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
+        raise UnreadableImage(_what_else(source)) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableImage(f"more than {MAX_PIXELS:,} pixels") from error
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, OverflowError) as error:
         raise UnreadableImage(str(error) or type(error).__name__) from error
 
 
 def _open(source: bytes | str | Path) -> Image.Image:
-    if not isinstance(source, bytes) and Path(source).stat().st_size == 0:
+    _register_heic()
+    if not source or (not isinstance(source, bytes) and Path(source).stat().st_size == 0):
         raise UnreadableImage("empty file")
     return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image, dtype=np.float64)
-        low, high = values.min(), values.max()
-        grey = (values - low) * (255.0 / (high - low)) if high > low else np.zeros_like(values)
-        return Image.fromarray(grey.round().astype(np.uint8)).convert("RGB")
+@cache
+def _register_heic() -> None:
+    if can_read_heic():
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+
+
+class _Limit:
+    """How many decodings are at work, and the limit of Pillow to put back after the last of them."""
+
+    lock = Lock()
+    n_inside = 0
+    before: int | None = None
+
+
+@contextmanager
+def _own_limit() -> Iterator[None]:
+    """Fennec's limit of pixels in place of Pillow's lower one, which warns at 89 and refuses at 179 million."""
+    with _Limit.lock:
+        if _Limit.n_inside == 0:
+            _Limit.before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
+        _Limit.n_inside += 1
+    try:
+        yield
+    finally:
+        with _Limit.lock:
+            _Limit.n_inside -= 1
+            if _Limit.n_inside == 0:
+                Image.MAX_IMAGE_PIXELS = _Limit.before
+
+
+def _what_else(source: Content) -> str:
+    """What a file is that is no picture."""
+    head = b""
+    if isinstance(source, bytes):
+        head = source[:HEAD_BYTES]
+    elif not isinstance(source, Image.Image):
+        with Path(source).open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    if is_heic_content(head):
+        return "a HEIC picture; pip install 'fennec-recommender[heic]' reads it"
+    if head.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS in place of the picture; fetch it with 'git lfs pull'"
+    return "not an image, or of an unknown format"
+
+
+def _depth(image: Image.Image) -> str | None:
+    """What a range belongs to: whole numbers of 16 or 32 bits, floats; None for 8 bits."""
+    if image.mode.startswith("I;16"):
+        return "16 bits"
+    return {"I": "32 bits", "F": "float"}.get(image.mode)
+
+
+def _nodata(image: Image.Image) -> float | None:
+    """Value that a file names for cells without data."""
+    try:
+        return float(str(image.tag_v2[NODATA_TAG]).strip("\0 "))  # type: ignore[attr-defined]
+    except (AttributeError, KeyError, ValueError):
+        return None
+
+
+def _values(image: Image.Image, nodata: float | None) -> NDArray[np.float64]:
+    """Values of a deep picture, NaN where there are no data."""
+    values = np.asarray(image).astype(np.float64)
+    return values if nodata is None else np.where(values == nodata, np.nan, values)
+
+
+def _to_rgb(image: Image.Image, nodata: float | None, ranges: DeepRanges | None) -> Image.Image:
+    if (depth := _depth(image)) is not None:
+        values = _values(image, nodata)
+        low, high = (ranges.get(depth) if ranges is not None else None) or robust_range(values)
+        scaled = (np.clip(values, low, high) - low) * (255.0 / (high - low)) if high > low else np.zeros_like(values)
+        return Image.fromarray(np.nan_to_num(scaled).round().astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         layer = image.convert("RGBA")
         paper = Image.new("RGBA", layer.size, "white")

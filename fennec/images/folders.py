@@ -1,66 +1,231 @@
-"""Images in folders: what is a split, what is a class. Archives use the same rules."""
+"""Images in folders, or in anything that has paths: which files are pictures, parts and classes.
+
+In: a directory, or the members of an archive as a `Tree`. Out: `Listing`. Labels come from class folders, from files
+beside the pictures (`.cls`, `.json`), or from a table among the files.
+"""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fennec.errors import InputError
 
-from .datasets import Content, ImageDataset, Labels, choose_split, encode_labels
-from .decode import EXTENSIONS, is_image_name
+from . import kinds
+from .decode import UnreadableImage
+from .labels import LABEL_COLUMNS, Wanted, clean_labels, notes_on
+from .listing import Listing, Row
+from .manifests import Beside, is_manifest_name, label_rows, list_tables
+from .parts import lay_out
+from .tables import TABLES, read_table
 
-SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
+SIDE_LABELS = ("cls", "label")  # beside a picture of the same name: its class as text
+N_TRIED = 20  # JSON files looked into for a label
 
 
-def open_folder(path: Path, split: str | None) -> ImageDataset:
-    """Dataset of a directory tree.
+@dataclass(frozen=True, eq=False)
+class Tree:
+    """Files with relative paths.
+
+    Attributes:
+        name: what to call the dataset.
+        where: the source, for messages.
+        names: paths with `/` of all files that are not hidden, sorted.
+        load: content of one of them: bytes or a path.
+        mark: size or checksum of one of them, as `Listing.mark`.
+        folder: that they lie in, None in an archive.
+    """
+
+    name: str
+    where: str
+    names: Sequence[str]
+    load: Callable[[str], bytes | Path]
+    mark: Callable[[str], Hashable]
+    folder: Path | None = None
+
+    def head(self, name: str) -> bytes:
+        """First bytes of a file, none where it cannot be read."""
+        try:
+            content = self.load(name)
+            if isinstance(content, bytes):
+                return content[: kinds.HEAD_BYTES]
+            with content.open("rb") as file:
+                return file.read(kinds.HEAD_BYTES)
+        except (OSError, UnreadableImage):
+            return b""
+
+    def is_picture(self, name: str) -> bool:
+        """By its suffix, or by its first bytes where it has none that says something."""
+        return kinds.is_picture_name(name) or (
+            not kinds.has_telling_suffix(name) and kinds.is_picture_content(self.head(name))
+        )
+
+
+def open_tree(path: Path) -> Tree:
+    """The files below a directory.
 
     Raises:
-        InputError: no images in it, or the split is not there.
+        InputError: a folder of it cannot be read.
     """
     names = sorted(_walk(path, "", set()))
-    if not names:
-        seen = sorted(entry.name for entry in path.iterdir())[:5]
-        raise InputError(
-            f"no images in '{path}' (it holds {', '.join(seen) if seen else 'nothing'}); "
-            f"looked for {' '.join(sorted(EXTENSIONS)[:6])} ... in it and in its folders"
-        )
-    return from_names(path.name or str(path), names, lambda name: path / name, split)
+    name = path.resolve().name or str(path)
+    return Tree(name, str(path), names, lambda name: path / name, lambda name: _size(path / name), path)
 
 
-def from_names(name: str, names: Sequence[str], load: Callable[[str], Content], split: str | None) -> ImageDataset:
-    """Dataset of relative image paths: `[split/]class/.../image`, or images without classes.
+def list_tree(tree: Tree, wanted: Wanted) -> Listing:
+    """What the files of a tree are: pictures with parts and classes, and what is not read.
 
-    Args:
-        name: what to call it.
-        names: relative paths with `/`.
-        load: content of one of them.
-        split: the split wanted.
+    Raises:
+        InputError: a table among them that is needed cannot be read, or lacks the column asked for.
     """
-    parts = [tuple(path.split("/")) for path in names]
-    skip = 0  # folders that everything lies in
-    while all(len(p) - skip > 2 for p in parts) and len({p[skip] for p in parts}) == 1 and parts[0][skip] not in SPLITS:
-        skip += 1
-    there = sorted({p[skip] for p in parts if len(p) - skip > 1 and p[skip].lower() in SPLITS})
-    chosen = list(range(len(names)))
-    if there:
-        wanted = choose_split(there, split, name)
-        chosen = [index for index, p in enumerate(parts) if len(p) - skip > 1 and p[skip] == wanted]
-        skip += 1
-    elif split is not None:
-        choose_split(there, split, name)
-    kept = [names[index] for index in chosen]
-    labels: Labels | None = None
-    class_names: tuple[str, ...] = ()
-    if all(len(parts[index]) - skip > 1 for index in chosen):
-        labels, class_names = encode_labels([parts[index][skip] for index in chosen])
-    return ImageDataset(name, kept, lambda index: load(kept[index]), labels, class_names)
+    pictures = [name for name in tree.names if tree.is_picture(name)]
+    tables = [name for name in tree.names if kinds.suffix(name) in TABLES]
+    if not pictures and tables:
+        return _only_tables(tree, tables, wanted)
+    rows, notes = _rows_of_folders(tree, set(pictures))
+    at = {name: index for index, name in enumerate(tree.names)}
+    listing = Listing(tree.name, tree.where, rows, lambda index: tree.load(tree.names[index]),
+                      lambda index: tree.mark(tree.names[index]), notes=tuple(notes))  # fmt: skip
+    by_side = _side_labels(tree, pictures, {row.label for row in rows if row.problem is None})
+    if by_side:
+        return _with_side_labels(listing, by_side, at)
+    labels = {row.label for row in rows if row.problem is None}
+    use = [name for name in tables if is_manifest_name(name, metadata_only=len(labels - {None}) > 1)]
+    if use or wanted != Wanted():
+        return label_rows(listing, use, lambda name: read_table(tree.load(name), name), wanted)
+    return listing
+
+
+def _only_tables(tree: Tree, tables: Sequence[str], wanted: Wanted) -> Listing:
+    """Tables that hold the pictures, or name them elsewhere; parquet is read before others."""
+    parquet = [name for name in tables if kinds.suffix(name) == ".parquet"]
+    chosen = set(parquet or tables)
+    read = [read_table(tree.load(name), name) for name in sorted(chosen)]
+    found = list_tables(
+        read, tree.name, tree.where, wanted, *([] if tree.folder is None else [Beside(tree.folder).find])
+    )
+    rest = [Row(name, problem=_kind(name)) for name in tree.names if name not in chosen]
+    return replace(found, rows=[*found.rows, *rest])
+
+
+def _rows_of_folders(tree: Tree, pictures: set[str]) -> tuple[list[Row], list[str]]:
+    """One row for each file, by the folders alone."""
+    photos = [name for name in tree.names if name in pictures or kinds.suffix(name) in kinds.CLOSED]
+    layout = lay_out(Counter(_folders(name) for name in photos))
+    part_at = {path[: path.index(part) + 1]: part for path, part in layout.part.items()}
+    rows = []
+    for name in tree.names:
+        path = _folders(name)
+        if name in pictures or kinds.suffix(name) in kinds.CLOSED:
+            problem = None if name in pictures else _kind(name)
+            row = Row(name, layout.label.get(path), layout.part.get(path), problem or layout.stray.get(path))
+        else:
+            above = (part_at[path[:n]] for n in range(len(path), 0, -1) if path[:n] in part_at)
+            row = Row(name, None, next(above, None), _kind(name))
+        rows.append(row)
+    return rows, layout.notes
+
+
+def _side_labels(tree: Tree, pictures: Sequence[str], classes: set[str | None]) -> dict[str, str | None]:
+    """Labels by the name of the picture, from files of the same name; empty where there are none."""
+    beside: dict[str, dict[str, str]] = defaultdict(dict)
+    for name in tree.names:
+        key, ending = _key(name)
+        if ending in (*SIDE_LABELS, "json"):
+            beside[key][ending] = name
+    texts = {key: files[ending] for key, files in beside.items() for ending in SIDE_LABELS if ending in files}
+    found: dict[str, object] = {}
+    if texts:
+        found = {name: _text(tree, texts[key]) for name in pictures if (key := _key(name)[0]) in texts}
+    elif len(classes - {None}) < 2:
+        jsons = {name: beside[key]["json"] for name in pictures if "json" in beside.get(key := _key(name)[0], {})}
+        for tried, (name, side) in enumerate(jsons.items()):
+            label = _json_label(_text(tree, side))
+            if label is not None:
+                found[name] = label
+            elif not found and tried > N_TRIED:
+                break
+    return dict(zip(found, clean_labels(found.values()), strict=True))
+
+
+def _with_side_labels(listing: Listing, labels: dict[str, str | None], at: dict[str, int]) -> Listing:
+    """The same files with labels from beside them; a sample has one picture, the files beside it are read."""
+    rows = [replace(row, label=labels.get(row.item)) if row.problem is None else row for row in listing.rows]
+    samples = {_key(name)[0] for name in labels}
+    first: dict[str, str] = {}
+    for name in sorted(labels, key=lambda name: (_key(name)[1].count("."), name)):
+        first.setdefault(_key(name)[0], name)
+    gone = set()
+    for name, index in at.items():
+        key, ending = _key(name)
+        if key in samples and name != first[key]:
+            if ending in (*SIDE_LABELS, "json"):
+                gone.add(index)
+            elif rows[index].problem is None:
+                rows[index] = replace(rows[index], label=None, problem="beside the picture of a sample")
+    for index, row in enumerate(rows):
+        if row.problem is not None and row.problem.startswith("beside the class"):
+            rows[index] = replace(row, problem=None, label=labels.get(row.item))
+    kept = [index for index in range(len(rows)) if index not in gone]
+    return replace(
+        listing,
+        rows=[rows[index] for index in kept],
+        load=lambda index: listing.load(kept[index]),
+        mark=None if listing.mark is None else lambda index: listing.mark(kept[index]),  # type: ignore[misc]
+        columns={"label": "files beside the pictures"},
+        notes=notes_on(list(labels.values())),
+    )
+
+
+def _key(name: str) -> tuple[str, str]:
+    """Name of a sample, and what follows its first dot."""
+    folder, _, base = name.rpartition("/")
+    key, _, ending = base.partition(".")
+    return f"{folder}/{key}", ending.lower()
+
+
+def _text(tree: Tree, name: str) -> str:
+    try:
+        content = tree.load(name)
+        return (content if isinstance(content, bytes) else content.read_bytes()).decode("utf-8-sig", "replace").strip()
+    except (OSError, UnreadableImage):
+        return ""
+
+
+def _json_label(text: str) -> object:
+    """Label in the JSON file of one picture, None where it has none."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    if isinstance(value, dict):
+        lower = {str(key).lower(): entry for key, entry in value.items()}
+        value = next((lower[name] for name in LABEL_COLUMNS if name in lower), None)
+    return value if isinstance(value, (str, int)) else None
+
+
+def _kind(name: str) -> str:
+    """How a file that is not read is counted."""
+    return kinds.suffix(name) if kinds.has_telling_suffix(name) else "of unknown kind"
+
+
+def _folders(name: str) -> tuple[str, ...]:
+    return tuple(name.split("/")[:-1])
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 def _walk(root: Path, relative: str, seen: set[tuple[int, int]]) -> Iterator[str]:
-    """Relative paths of the images below a directory; links are followed, each directory entered once."""
+    """Relative paths of the files below a directory; links are followed, each directory entered once."""
     status = (root / relative).stat()
     if (status.st_dev, status.st_ino) in seen:
         return
@@ -70,10 +235,10 @@ def _walk(root: Path, relative: str, seen: set[tuple[int, int]]) -> Iterator[str
     except PermissionError as error:
         raise InputError(f"cannot read the folder '{root / relative}': {error.strerror}") from error
     for entry in entries:
-        path = f"{relative}/{entry.name}" if relative else entry.name
-        if entry.name.startswith((".", "__MACOSX")):
+        if kinds.is_hidden(entry.name):
             continue
+        path = f"{relative}/{entry.name}" if relative else entry.name
         if entry.is_dir():
             yield from _walk(root, path, seen)
-        elif is_image_name(entry.name):
+        else:
             yield path

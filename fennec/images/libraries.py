@@ -1,8 +1,14 @@
-"""Datasets of other libraries: torchvision, Hugging Face `datasets`, scikit-learn."""
+"""Datasets of other libraries: torchvision, Hugging Face `datasets`, scikit-learn.
+
+In: a name. Out: `Listing`.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,33 +17,35 @@ from PIL import Image
 from fennec.errors import InputError, MissingExtraError, OfflineError, did_you_mean
 from fennec.settings import cache_dir
 
-from .datasets import ImageDataset, Labels, choose_split, encode_labels
+from .labels import Wanted, clean_labels, find_image_column, labels_of, notes_on, part_of_rows
+from .listing import Listing, Row
+from .parts import TEST, TRAIN, VAL, choose_parts, meaning
+
+SPLIT_NAMES = {TRAIN: ("train", "training", "trainval"), VAL: ("val", "valid", "validation"), TEST: ("test",)}
 
 
-def open_scikit_learn(name: str, split: str | None) -> ImageDataset:
+def list_scikit_learn(name: str, split: str | None, wanted: Wanted) -> Listing:
     """`digits`, the 1,797 real 8 x 8 pictures that ship with scikit-learn.
 
     Raises:
-        InputError: another name, or a split.
+        InputError: another name, or columns.
     """
     from sklearn.datasets import load_digits
 
     if name != "digits":
         raise InputError(f"unknown dataset 'sklearn:{name}'; there is sklearn:digits")
-    if split is not None:
-        choose_split([], split, "sklearn:digits")
+    _refuse_columns(wanted, "sklearn:digits")
     digits = load_digits()
     pictures = (255 - digits.images * (255 / 16)).astype(np.uint8)  # ink on paper, 0 to 16 in the source
-    items = [f"digit {index}" for index in range(len(pictures))]
-    labels, names = encode_labels([str(label) for label in digits.target])
-    return ImageDataset("sklearn:digits", items, lambda index: Image.fromarray(pictures[index]), labels, names)
+    rows = [Row(f"digit {index}", str(label)) for index, label in enumerate(digits.target)]
+    return Listing("sklearn:digits", "sklearn:digits", rows, lambda index: Image.fromarray(pictures[index]))
 
 
-def open_torchvision(name: str, split: str | None) -> ImageDataset:
+def list_torchvision(name: str, split: str | None, wanted: Wanted) -> Listing:
     """A classification dataset of torchvision, downloaded to the cache folder if need be.
 
     Raises:
-        InputError: unknown name, one that cannot be opened without more arguments, or no such split.
+        InputError: unknown name, one that cannot be opened without more arguments, no such split, or columns.
         OfflineError: it must be downloaded and the server cannot be reached.
     """
     import torchvision.datasets as library
@@ -45,8 +53,35 @@ def open_torchvision(name: str, split: str | None) -> ImageDataset:
     kind = getattr(library, name, None)
     if name not in library.__all__ or kind is None:
         raise InputError(f"unknown dataset 'torchvision:{name}'{did_you_mean(name, library.__all__)}")
-    dataset = make_torchvision(kind, str(cache_dir() / "torchvision"), split, download=True)
-    return wrap_pairs(f"torchvision:{name}", dataset)
+    _refuse_columns(wanted, f"torchvision:{name}")
+    root = str(cache_dir() / "torchvision")
+    tried = [split]
+    if split is not None and "train" not in inspect.signature(kind).parameters:
+        tried += [other for other in SPLIT_NAMES.get(meaning(split) or "", ()) if other != split]
+    for number, asked in enumerate(tried, start=1):
+        try:
+            dataset = make_torchvision(kind, root, asked, download=True)
+        except InputError:
+            if number == len(tried):
+                raise
+            continue
+        break
+    found = list_pairs(f"torchvision:{name}", dataset)
+    return replace(found, parts=_parts_at_hand(kind, root, found.chosen or ()))
+
+
+def _parts_at_hand(kind: Any, root: str, chosen: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of all parts of a dataset of torchvision that can be opened without a download."""
+    accepted = inspect.signature(kind).parameters
+    if "train" in accepted:
+        return ("train", "test")
+    there = list(chosen)
+    for name in ("train", "val", "test") if "split" in accepted else ():
+        with contextlib.suppress(InputError):
+            if name not in there:
+                make_torchvision(kind, root, name, download=False)
+                there.append(name)
+    return tuple(there)
 
 
 def make_torchvision(kind: Any, root: str, split: str | None, *, download: bool) -> Any:
@@ -59,11 +94,11 @@ def make_torchvision(kind: Any, root: str, split: str | None, *, download: bool)
     accepted = inspect.signature(kind).parameters
     arguments: dict[str, Any] = {"root": root} if "root" in accepted else {}
     if "train" in accepted:
-        arguments["train"] = choose_split(["train", "test"], split, kind.__name__) == "train"
+        arguments["train"] = choose_parts(["train", "test"], split, kind.__name__) == ("train",)
     elif "split" in accepted and (split or accepted["split"].default is inspect.Parameter.empty):
         arguments["split"] = split or "train"
     elif split is not None and "split" not in accepted:
-        choose_split([], split, kind.__name__)
+        choose_parts([], split, kind.__name__)
     if "download" in accepted:
         arguments["download"] = download
     try:
@@ -78,8 +113,12 @@ def make_torchvision(kind: Any, root: str, split: str | None, *, download: bool)
         raise InputError(f"no {kind.__name__} in {root} ({error})") from error
 
 
-def wrap_pairs(name: str, dataset: Any) -> ImageDataset:
-    """Dataset of a list of pairs (picture, class number), as torchvision's are."""
+def list_pairs(name: str, dataset: Any) -> Listing:
+    """Pictures of a list of pairs (picture, class number), as torchvision's are; -1 and None are no class.
+
+    Raises:
+        InputError: what belongs to a picture is no class.
+    """
     targets = next(
         (
             value
@@ -92,50 +131,109 @@ def wrap_pairs(name: str, dataset: Any) -> ImageDataset:
         samples = getattr(dataset, "samples", None) or getattr(dataset, "_samples", None)
         pairs = samples if samples is not None else [dataset[index] for index in range(len(dataset))]
         targets = [label for _, label in pairs]
+    several = (target for target in targets if isinstance(target, (dict, list, tuple)) or np.ndim(target) > 0)
+    if (wrong := next(several, None)) is not None:
+        raise InputError(f"the pictures of '{name}' have no single class, but {type(wrong).__name__} each")
     classes = getattr(dataset, "classes", None)
-    numbers = [int(target) for target in targets]
-    texts = [str(classes[number]) if classes else str(number) for number in numbers]
-    labels, names = encode_labels(texts)
-    items = [f"image {index}" for index in range(len(dataset))]
-    return ImageDataset(name, items, lambda index: dataset[index][0], labels, names)
+    labels = clean_labels(targets)
+    if classes:
+        numbers = [None if label is None or not label.isdigit() else int(label) for label in labels]
+        labels = [None if number is None or number >= len(classes) else str(classes[number]) for number in numbers]
+    rows = [Row(f"image {index}", label) for index, label in enumerate(labels)]
+    part = getattr(dataset, "split", getattr(dataset, "_split", None))
+    if hasattr(dataset, "train") and isinstance(dataset.train, bool):
+        part = "train" if dataset.train else "test"
+    return Listing(name, name, rows, lambda index: dataset[index][0], chosen=(part,) if isinstance(part, str) else (),
+                   notes=notes_on(labels))  # fmt: skip
 
 
-def open_hugging_face(name: str, split: str | None) -> ImageDataset:
+def list_hugging_face(name: str, split: str | None, wanted: Wanted) -> Listing:
     """`ORG/NAME[:CONFIG]` through the `datasets` library, or a folder that it wrote with `save_to_disk`.
 
     Raises:
         MissingExtraError: `datasets` is not installed.
         OfflineError: the hub cannot be reached.
-        InputError: no such dataset, split, or column of images.
+        InputError: no such dataset, split, or column.
     """
     try:
         import datasets as library
     except ImportError as error:
         raise MissingExtraError("'hf:' needs the datasets library; pip install 'fennec-recommender[hf]'") from error
     repository, _, config = name.partition(":")
+    where = f"hf:{name}"
     try:
-        splits = library.get_dataset_split_names(repository, config or None)
-        table = library.load_dataset(repository, config or None, split=choose_split(splits, split, f"hf:{name}"))
+        if (Path(repository) / "dataset_dict.json").is_file() or (Path(repository) / "state.json").is_file():
+            saved = library.load_from_disk(repository)
+            splits = list(saved) if isinstance(saved, library.DatasetDict) else []
+            chosen = choose_parts(splits, split, where) if splits or split is not None else ()
+            table = library.concatenate_datasets([saved[part] for part in chosen]) if splits else saved
+        else:
+            splits = library.get_dataset_split_names(repository, config or None)
+            chosen = choose_parts(splits, split, where)
+            table = library.load_dataset(repository, config or None, split="+".join(chosen))
     except (ConnectionError, library.exceptions.DatasetNotFoundError, OSError) as error:
         raise OfflineError(
             f"cannot get 'hf:{name}' ({str(error).splitlines()[0]}); check the name and the network, "
             "or give a local folder"
         ) from error
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(f"cannot open 'hf:{name}': {error}") from error
-    pictures = next((c for c, kind in table.features.items() if isinstance(kind, library.Image)), None)
-    if pictures is None:
-        raise InputError(f"'hf:{name}' has no column of images (it has {', '.join(table.column_names)})")
-    labels: Labels | None = None
-    names: tuple[str, ...] = ()
-    for column, kind in table.features.items():
-        if isinstance(kind, library.ClassLabel):
-            labels, names = encode_labels([kind.names[number] for number in table[column]])
-            break
-    raw = table.cast_column(pictures, library.Image(decode=False))
+    return _list_table(table, where, wanted, chosen, tuple(splits))
+
+
+def _list_table(table: Any, where: str, wanted: Wanted, chosen: tuple[str, ...], splits: tuple[str, ...]) -> Listing:
+    """Rows of one split of `datasets`."""
+    import datasets as library
+
+    holders = [column for column, kind in table.features.items() if isinstance(kind, library.Image)]
+    if not holders:
+        raise InputError(f"'{where}' has no column of images (it has {', '.join(table.column_names)})")
+    column = find_image_column(holders, wanted.image, where)
+    others = [name for name in table.column_names if name not in holders]
+    frame = table.select_columns(others).with_format(None).to_pandas() if others else None
+    class_names = {name: kind.names for name, kind in table.features.items() if isinstance(kind, library.ClassLabel)}
+    part_column, labels = None, None
+    notes: tuple[str, ...] = ()
+    used: tuple[str, ...] = ()
+    parts: list[str | None] | None = None
+    if frame is not None:
+        if len(splits) < 2:
+            parts, part_column = part_of_rows(frame)
+        found = labels_of(frame.drop(columns=part_column or []), wanted.label, where, class_names)
+        labels, used, notes = found.values, found.columns, found.notes
+    elif wanted.label is not None:
+        raise InputError(f"'{where}' has no column '{wanted.label}' for --label-column; it has {column} alone")
+    rows = [
+        Row(f"row {index}", None if labels is None else labels[index], None if parts is None else parts[index])
+        for index in range(len(table))
+    ]
+    raw = table.cast_column(column, library.Image(decode=False)).select_columns([column])
 
     def load(index: int) -> Any:
-        value = raw[index][pictures]
-        return value["bytes"] or value["path"]
+        value = raw[index][column] or {}
+        return value.get("bytes") or value.get("path")
 
-    return ImageDataset(f"hf:{name}", [f"row {index}" for index in range(len(raw))], load, labels, names)
+    for row, lost in zip(rows, _without_picture(raw, column), strict=True):
+        row.problem = "without a picture" if lost else None
+    columns = {"image": column} | ({"label": ", ".join(used)} if used else {})
+    columns |= {"part": part_column} if part_column else {}
+    unused = [name for name in table.column_names if name not in (column, part_column, *used)]
+    names, asked = (None, None) if parts is not None else (splits, chosen)
+    return Listing(where, where, rows, load, parts=names, chosen=asked, columns=columns,
+                   columns_not_used=tuple(unused), notes=notes)  # fmt: skip
+
+
+def _without_picture(raw: Any, column: str) -> list[bool]:
+    """Whether each row lacks a picture."""
+    import pyarrow.compute as pc
+
+    cells = raw.data.column(column) if raw._indices is None else raw.flatten_indices().data.column(column)
+    empty = pc.and_(pc.is_null(pc.struct_field(cells, "bytes")), pc.is_null(pc.struct_field(cells, "path")))
+    return [bool(value) for value in pc.or_(pc.is_null(cells), empty).to_pylist()]
+
+
+def _refuse_columns(wanted: Wanted, where: str) -> None:
+    if wanted != Wanted():
+        raise InputError(f"'{where}' has no columns to choose; --image-column and --label-column are for tables")

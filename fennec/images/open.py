@@ -1,4 +1,4 @@
-"""Open any image dataset: a folder, a manifest, an archive, or a dataset of another library.
+"""Open any image dataset: a folder, a table, an archive, or a dataset of another library.
 
 In: one argument. Out: `ImageDataset`. Archives are never unpacked to disk.
 """
@@ -6,26 +6,46 @@ In: one argument. Out: `ImageDataset`. Archives are never unpacked to disk.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 from fennec.errors import InputError, did_you_mean
 
-from .archives import open_tar, open_zip
+from .archives import is_archive_name, join_archives, open_archive
 from .datasets import ImageDataset
-from .decode import is_image_name
-from .folders import open_folder
-from .libraries import open_hugging_face, open_scikit_learn, open_torchvision
-from .manifests import open_parquet, open_table, parquet_splits
+from .folders import list_tree, open_tree
+from .kinds import PICTURES, is_picture_name, suffix
+from .labels import Wanted, clean_labels, notes_on
+from .libraries import list_hugging_face, list_scikit_learn, list_torchvision
+from .listing import Listing, Row, take
+from .manifests import open_table
+from .tables import TABLES
+
+READERS = {"torchvision": list_torchvision, "hf": list_hugging_face, "sklearn": list_scikit_learn}
+ASKED = ("split", "image-column", "label-column")  # what may stand behind a `?`
 
 
-def open_dataset(source: str | Path, *, split: str | None = None) -> ImageDataset:
-    """Open images from wherever they are.
+def open_dataset(
+    source: str | Path | ImageDataset,
+    *,
+    split: str | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
+) -> ImageDataset:
+    """Open images from wherever they are; `.taken` of the result says what was taken and what was not.
 
     Args:
-        source: a folder of images (class folders and train/val/test folders are understood), a CSV, TSV or
-            parquet manifest, a `.zip` or `.tar` archive, `torchvision:NAME`, `hf:ORG/NAME[:CONFIG]`, or
-            `sklearn:digits`.
-        split: which part; the training part when None and there is one, else everything.
+        source: a folder of images (class folders, parts, tables and archives in it are understood), a CSV, TSV, JSON
+            lines or parquet table, a `.zip` or `.tar` archive, `torchvision:NAME`, `hf:ORG/NAME[:CONFIG]`,
+            `sklearn:digits`, or a dataset that is open already. Where options cannot be given, they may stand behind
+            it: `skin.csv?label-column=dx&split=val`.
+        split: which part, by name or meaning (`train` finds `Training`); the training part when None and there are
+            parts, else everything.
+        image_column: of a table, the column of pictures or their paths; found by name and content when None.
+        label_column: of a table, the column of classes; found by name when None.
 
     Raises:
         InputError: there is nothing there, or nothing usable; the message says what was looked for.
@@ -33,43 +53,118 @@ def open_dataset(source: str | Path, *, split: str | None = None) -> ImageDatase
         MissingExtraError: the `datasets` library is needed and not installed.
 
     Example:
-        >>> len(open_dataset("sklearn:digits"))
-        1797
+        >>> print(open_dataset("sklearn:digits").taken)
+        sklearn:digits: 1,797 pictures, 10 classes (3 183, 1 182, 5 182, ...)
     """
-    text = str(source)
+    if isinstance(source, ImageDataset):
+        if split or image_column or label_column:
+            raise InputError(f"'{source.name}' is open already; give split and columns where it is opened")
+        return source
+    text, asked = _asked(str(source))
+    wanted = Wanted(image_column or asked.get("image-column"), label_column or asked.get("label-column"))
+    return take(_listing(text, split or asked.get("split"), wanted), split or asked.get("split"))
+
+
+def open_pictures(
+    pictures: Sequence[Any], labels: Sequence[Any] | None = None, *, name: str = "pictures"
+) -> ImageDataset:
+    """A dataset of pictures that are at hand.
+
+    Args:
+        pictures: paths, encoded bytes, pictures of Pillow, or arrays of shape (height, width) or (height, width, 3).
+        labels: names or numbers of classes, one for each picture, None when there are none. Missing ones (None, NaN,
+            empty, -1 beside 0, 1, ...) are left out and counted.
+        name: what to call it.
+
+    Raises:
+        InputError: no pictures, or as many labels as there are not pictures.
+
+    Example:
+        >>> import numpy as np
+        >>> print(open_pictures(np.zeros((3, 8, 8), dtype=np.uint8), ["cat", "dog", None]).taken)
+        pictures: 2 pictures, 2 classes (cat 1, dog 1); without a label and left out: 1
+    """
+    from PIL import Image
+
+    texts = [None] * len(pictures) if labels is None else clean_labels(labels)
+    if len(texts) != len(pictures):
+        raise InputError(
+            f"{len(pictures)} pictures and {len(texts)} labels of '{name}'; give one label for each picture"
+        )
+
+    def load(index: int) -> Any:
+        picture = pictures[index]
+        return Image.fromarray(picture) if hasattr(picture, "__array_interface__") else picture
+
+    rows = [Row(str(picture) if isinstance(picture, (str, Path)) else f"picture {index}", texts[index])
+            for index, picture in enumerate(pictures)]  # fmt: skip
+    return take(Listing(name, name, rows, load, notes=notes_on(texts)), None)
+
+
+def with_columns(source: str, image_column: str | None, label_column: str | None) -> str:
+    """A source with the columns to take behind it, as `open_dataset` understands it.
+
+    Example:
+        >>> with_columns("skin.csv", None, "dx")
+        'skin.csv?label-column=dx'
+    """
+    asked = {"image-column": image_column, "label-column": label_column}
+    query = urlencode({key: column for key, column in asked.items() if column is not None})
+    return source + ("&" if "?" in source else "?") + query if query else source
+
+
+def _asked(text: str) -> tuple[str, dict[str, str]]:
+    """A source without what stands behind its `?`, and that."""
+    source, _, query = text.partition("?")
+    if not query or Path(text).exists():
+        return text, {}
+    asked = dict(parse_qsl(query))
+    for key in asked:
+        if key not in ASKED:
+            raise InputError(f"'{text}' asks for '{key}'{did_you_mean(key, ASKED)}; there are {', '.join(ASKED)}")
+    return source, asked
+
+
+def _listing(text: str, split: str | None, wanted: Wanted) -> Listing:
+    """What a source holds."""
     if not text.strip():
         raise InputError("the dataset is an empty string; expected a folder, a manifest, an archive or 'hf:NAME'")
     scheme, _, rest = text.partition(":")
     if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]+", scheme) and _ and not Path(text).exists():
-        readers = {
-            "torchvision": open_torchvision,
-            "hf": open_hugging_face,
-            "sklearn": open_scikit_learn,
-        }
-        if scheme not in readers:
-            raise InputError(f"unknown kind of dataset '{scheme}:'{did_you_mean(scheme, readers)}; "
-                             f"there are {', '.join(readers)}, folders, manifests and archives")  # fmt: skip
-        return readers[scheme](rest, split)
-    path = Path(text)
+        if scheme not in READERS:
+            raise InputError(f"unknown kind of dataset '{scheme}:'{did_you_mean(scheme, READERS)}; "
+                             f"there are {', '.join(READERS)}, folders, manifests and archives")  # fmt: skip
+        return READERS[scheme](rest, split, wanted)
+    path = Path(text).expanduser()
     if not path.exists():
         siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise InputError(f"no dataset at '{path}'{did_you_mean(path.name, siblings)}")
     if path.is_dir():
-        tables = parquet_splits(path)
-        return open_parquet(tables, path.name, split) if tables else open_folder(path, split)
-    suffixes = "".join(path.suffixes[-2:]).lower()
-    if path.suffix.lower() in (".csv", ".tsv"):
-        return open_table(path, split)
-    if path.suffix.lower() == ".parquet":
-        return open_parquet({"": path}, path.stem, split)
-    if path.suffix.lower() == ".zip":
-        return open_zip(path, split)
-    if path.suffix.lower() in (".tar", ".tgz", ".tbz2", ".txz") or suffixes in (
-        ".tar.gz",
-        ".tar.bz2",
-        ".tar.xz",
-    ):
-        return open_tar(path, split)
-    if is_image_name(path.name):
+        return _folder(path, split, wanted)
+    if suffix(path.name) in TABLES:
+        return open_table(path, wanted)
+    if is_archive_name(path.name):
+        tree = open_archive(path)
+        if not tree.names:
+            raise InputError(f"no images in '{path}' (it holds nothing that is not hidden)")
+        return list_tree(tree, wanted)
+    if is_picture_name(path.name):
         raise InputError(f"'{path}' is one image; give the folder that holds the dataset: '{path.parent}'")
-    raise InputError(f"cannot tell what '{path}' is; expected a folder, .csv, .tsv, .parquet, .zip or .tar")
+    raise InputError(f"cannot tell what '{path}' is; expected a folder, {', '.join(sorted(TABLES))}, .zip or .tar")
+
+
+def _folder(path: Path, split: str | None, wanted: Wanted) -> Listing:
+    """What a folder holds: pictures, tables, archives, or what the library `datasets` saved there."""
+    if any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
+        return replace(list_hugging_face(str(path), split, wanted), name=path.name)
+    tree = open_tree(path)
+    if not tree.names:
+        raise InputError(
+            f"no images in '{path}' (it holds nothing that is not hidden); "
+            f"looked for {' '.join(sorted(PICTURES)[:6])} ... in it and in its folders"
+        )
+    others = [name for name in tree.names if not is_archive_name(name)]
+    has_data = any(tree.is_picture(name) or suffix(name) == ".parquet" for name in others)
+    if len(others) < len(tree.names) and not has_data:
+        tree = join_archives(tree, path)
+    return list_tree(tree, wanted)

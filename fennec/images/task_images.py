@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fennec.errors import InputError
+from fennec.errors import FennecError, InputError
 
 from .datasets import ImageDataset, sample
 from .open import open_dataset
+from .parts import test_parts
+
+HELD_OUT = "a fifth of each class is held out for the test"
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +32,7 @@ class TaskImages:
 
 
 def open_task(source: str, *, n_train: int = 1000, n_test: int = 1000, seed: int = 0) -> TaskImages:
-    """Training and test images of a dataset.
+    """Training and test images of a dataset; `.taken` of both says which parts they come from.
 
     Args:
         source: as `open_dataset` takes it. Where it has no test (or else validation) part, a fifth of the images
@@ -37,16 +42,18 @@ def open_task(source: str, *, n_train: int = 1000, n_test: int = 1000, seed: int
         seed: of the draw of training images; the test images do not depend on it.
 
     Raises:
-        InputError: no labels, one class only, a class without training images, or nothing to open.
+        InputError: no labels, one class only, a class without training images, a test part without labels, or nothing
+            to open.
     """
     whole = open_dataset(source)
     if whole.labels is None:
-        raise InputError(f"'{source}' has no labels; a model cannot be trained on it")
-    test = _test_part(source)
+        raise InputError(f"{whole.taken}; a model cannot be trained on '{source}' without labels")
+    test = _test_part(source, whole)
     if test is None:
         held = _fifth(whole.labels)
         if not len(held):
             raise InputError(f"'{source}' has no test part and fewer than 5 images of every class; give it a test part")
+        whole = replace(whole, taken=replace(whole.taken, notes=(*whole.taken.notes, f"no test part: {HELD_OUT}")))
         train, test = _part(whole, np.setdiff1d(np.arange(len(whole)), held)), _part(whole, held)
     else:
         train = whole
@@ -61,32 +68,62 @@ def open_task(source: str, *, n_train: int = 1000, n_test: int = 1000, seed: int
         raise InputError(f"class '{unknown[0]}' of '{source}' has test images but no training images")
     number = {name: label for label, name in enumerate(train.class_names)}
     labels = np.array([number[test.class_names[label]] for label in test.labels], dtype=np.int64)
-    return TaskImages(train, _with_labels(test, labels, train.class_names))
+    # One range of 16-bit and float pictures for both parts, found in the training part.
+    return TaskImages(train, replace(test, labels=labels, class_names=train.class_names, ranges=train.ranges))
 
 
-def _test_part(source: str) -> ImageDataset | None:
-    for name in ("test", "val", "validation"):
-        try:
-            return open_dataset(source, split=name)
-        except InputError:
-            continue
+def describe(source: str, *, report: Callable[[str], None] = lambda message: None) -> dict[str, Any]:
+    """What is taken of a task for training and for testing, before any model is measured.
+
+    Args:
+        source: as `open_task` takes it.
+        report: told both in a line each, or why the task cannot be opened.
+
+    Returns:
+        `train` and `test` as `Taken.to_dict` gives them, or `error`.
+    """
+    try:
+        task = open_task(source)
+    except FennecError as error:  # the cells of this task are recorded as failures with this reason
+        report(str(error))
+        return {"error": str(error)}
+    for images in (task.train, task.test):
+        report(str(images.taken))
+    return {"train": task.train.taken.to_dict(), "test": task.test.taken.to_dict()}
+
+
+def _test_part(source: str, train: ImageDataset) -> ImageDataset | None:
+    """The test part, or else the validation part, None where there is neither.
+
+    Raises:
+        InputError: none of them has labels.
+    """
+    unlabelled: list[str] = []
+    for names in test_parts(train.taken.other_parts):
+        opened = [open_dataset(source, split=name) for name in names]
+        labelled = [part for part in opened if part.labels is not None]
+        if labelled:
+            found = labelled[0]
+            notes = [f'part "{name}" has no labels' for name in unlabelled]
+            return replace(found, taken=replace(found.taken, notes=(*found.taken.notes, *notes)))
+        unlabelled += names
+    if unlabelled:
+        raise InputError(
+            f"the test part '{unlabelled[0]}' of '{source}' has no labels, so no model can be tested on it; give it "
+            f"labels, or give the part '{train.taken.part}' alone, of which {HELD_OUT}"
+        )
     return None
 
 
 def _part(images: ImageDataset, positions: NDArray[np.intp]) -> ImageDataset:
     """Some of the images; classes keep their numbers."""
     assert images.labels is not None
-    return ImageDataset(
-        images.name,
-        [images.items[position] for position in positions],
-        lambda index: images.load(int(positions[index])),
-        images.labels[positions],
-        images.class_names,
+    return replace(
+        images,
+        items=[images.items[position] for position in positions],
+        load=lambda index: images.load(int(positions[index])),
+        labels=images.labels[positions],
     )
-
-
-def _with_labels(images: ImageDataset, labels: NDArray[np.int64], names: tuple[str, ...]) -> ImageDataset:
-    return ImageDataset(images.name, images.items, images.load, labels, names)
 
 
 def _fifth(labels: NDArray[np.int64]) -> NDArray[np.intp]:

@@ -70,6 +70,7 @@ def recommendation_html(
         ranking=ranking,
         models=[model.to_dict() for model in ranking.models],
         n_images=task.n_images,
+        data=str(task.taken or images.taken),
         nearest=nearest,
         pictures=_contact_sheet(images),
         classes=[(name, int(count)) for name, count in counts[:N_CLASSES]],

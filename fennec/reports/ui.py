@@ -37,7 +37,7 @@ def answer(
     licence: str,
     n: float,
     report: Callable[[str], None] = lambda stage: None,
-) -> tuple[str, list[list[Any]]]:
+) -> tuple[str, list[list[Any]], str]:
     """What the button does.
 
     Args:
@@ -50,7 +50,8 @@ def answer(
         report: told what comes next.
 
     Returns:
-        The report, and the shortlist as rows of rank, model, expected result in %, parameters in millions.
+        The report, the shortlist as rows of rank, model, expected result in %, parameters in millions, and what was
+        taken of the dataset in one line.
 
     Raises:
         InputError: neither a folder nor a zip or both, or an archive that is too large or damaged.
@@ -71,7 +72,7 @@ def answer(
          None if model.record is None or model.record.params is None else round(model.record.params / 1e6, 1)]
         for model in ranking.models
     ]  # fmt: skip
-    return page, rows
+    return page, rows, str(found.task.taken)
 
 
 def check_archive(path: Path) -> None:
@@ -111,7 +112,7 @@ def make_page() -> Any:
     ) -> tuple[Any, ...]:  # fmt: skip
         stages = iter((0.1, 0.2, 0.4, 0.6, 0.9))
         try:
-            page, rows = answer(
+            page, rows, data = answer(
                 folder, upload, protocol, params, licence, n, lambda stage: progress(next(stages), desc=stage)
             )
         except (FennecError, OSError) as error:
@@ -119,7 +120,7 @@ def make_page() -> Any:
         path = Path(tempfile.mkdtemp(prefix="fennec-")) / "fennec-report.html"
         write_whole(path, page)
         frame = f'<iframe title="report" srcdoc="{escape(page)}" style="width:100%;height:80vh;border:0"></iframe>'
-        return rows, gr.DownloadButton(value=str(path), visible=True), frame
+        return data, rows, gr.DownloadButton(value=str(path), visible=True), frame
 
     with gr.Blocks(title="Fennec", analytics_enabled=False) as page:
         gr.Markdown("# Which pre-trained model should I fine-tune?\nYour images stay on this machine.")
@@ -132,11 +133,12 @@ def make_page() -> Any:
             licence = gr.Dropdown(list(LICENCES), value=ANY, label="Licence")
             n = gr.Slider(1, 50, value=10, step=1, label="Models to list")
         button = gr.Button("Recommend", variant="primary")
+        data = gr.Textbox(label="Taken", interactive=False)
         shortlist = gr.Dataframe(headers=["rank", "model", "expected %", "million parameters"], label="Shortlist",
                                  interactive=False)  # fmt: skip
         download = gr.DownloadButton("Save the report", visible=False)
         report = gr.HTML()
-        button.click(clicked, [folder, upload, protocol, params, licence, n], [shortlist, download, report])
+        button.click(clicked, [folder, upload, protocol, params, licence, n], [data, shortlist, download, report])
     return page
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from fennec.checkpoints.catalog import ModelRecord
+    from fennec.images.datasets import Taken
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Ranking:
         seconds: wall-clock time per stage.
         n_images: images that were looked at, None where there were none.
         skipped: pairs (item, reason) of images that could not be read.
+        data: what was taken of the dataset and what was not, None without images.
     """
 
     task: str
@@ -96,6 +98,7 @@ class Ranking:
     seconds: Mapping[str, float] = field(default_factory=dict)
     n_images: int | None = None
     skipped: tuple[tuple[str, str], ...] = ()
+    data: Taken | None = None
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -109,6 +112,7 @@ class Ranking:
         """The whole ranking as plain values, ready for JSON."""
         return {
             "task": self.task,
+            "data": self.data.to_dict() if self.data is not None else None,
             "hub": self.hub,
             "protocol": self.protocol,
             "n_candidates": self.n_candidates,
@@ -132,7 +136,7 @@ class Ranking:
         from html import escape
 
         table = self.to_frame().to_html(index=False, border=0, na_rep="-", float_format="{:.3f}".format)
-        return f"{table}<p>{'<br>'.join(map(escape, self.footer().splitlines()))}</p>"
+        return f"{table}<p>{'<br>'.join(map(escape, [*self._head(), *self.footer().splitlines()]))}</p>"
 
     _repr_html_ = to_html
 
@@ -196,7 +200,11 @@ class Ranking:
 
         buffer = StringIO()
         Console(file=buffer, width=160, color_system=None).print(self.to_table())
-        return buffer.getvalue() + self.footer()
+        return "".join(f"{line}\n" for line in self._head()) + buffer.getvalue() + self.footer()
+
+    def _head(self) -> list[str]:
+        """What was taken of the dataset, before the table."""
+        return [] if self.data is None else [str(self.data)]
 
     __repr__ = __str__
 

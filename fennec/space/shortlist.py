@@ -92,6 +92,7 @@ def shortlist(
         notes=tuple(notes),
         n_images=None if task is None else task.n_images,
         skipped=() if task is None else task.skipped,
+        data=None if task is None else task.taken,
     )
 
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from fennec.errors import InputError
 
 if TYPE_CHECKING:
-    from fennec.images.datasets import ImageDataset
+    from fennec.images.datasets import ImageDataset, Taken
 
     from .proxy import Proxy
 
@@ -44,6 +44,7 @@ class TaskEmbedding:
             (n_samples, n_features).
         skipped: pairs (image, reason) that could not be read.
         seconds: wall-clock time of decoding and embedding.
+        taken: what was taken of the dataset and what was not, None where the images do not come from one.
     """
 
     name: str
@@ -58,6 +59,7 @@ class TaskEmbedding:
     samples: Floats | None = None
     skipped: tuple[tuple[str, str], ...] = ()
     seconds: float = 0.0
+    taken: Taken | None = None
 
     def __post_init__(self) -> None:
         width = len(self.mean)
@@ -204,12 +206,14 @@ def _merge_classes(one: TaskEmbedding, two: TaskEmbedding) -> tuple[tuple[str, .
 
 
 def embed_task(
-    source: str | Path,
+    source: str | Path | ImageDataset,
     *,
     proxy: str | Proxy = "fennec-mini",
     max_images: int = 500,
     random_state: int = 0,
     split: str | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
     progress: bool = False,
 ) -> TaskEmbedding:
     """Embed a dataset with a proxy in one streaming pass.
@@ -220,6 +224,8 @@ def embed_task(
         max_images: images used at most, balanced over classes when there are labels.
         random_state: seed of the draw.
         split: which split of the dataset, its training part when None.
+        image_column: as for `fennec.open_dataset`.
+        label_column: as for `fennec.open_dataset`.
         progress: show a bar on standard error.
 
     Raises:
@@ -234,7 +240,7 @@ def embed_task(
 
     from .proxy import Proxy
 
-    dataset = open_dataset(source, split=split)
+    dataset = open_dataset(source, split=split, image_column=image_column, label_column=label_column)
     encoder = Proxy.load(proxy) if isinstance(proxy, str) else proxy
     return embed_dataset(dataset, encoder, max_images=max_images, random_state=random_state, progress=progress)
 
@@ -273,4 +279,9 @@ def embed_dataset(
     report.check_enough(dataset.name)
     if embedding is None:
         raise InputError(f"'{dataset.name}' has no images")
-    return replace(embedding, skipped=tuple(report.skipped), seconds=time.perf_counter() - start)
+    return replace(
+        embedding,
+        skipped=tuple(report.skipped),
+        seconds=time.perf_counter() - start,
+        taken=replace(dataset.taken, n_flat=report.n_flat),
+    )

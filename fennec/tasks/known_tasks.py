@@ -7,7 +7,8 @@ from pathlib import Path
 
 from fennec.errors import FennecError, InputError, UnknownTaskError, did_you_mean
 from fennec.images.datasets import ImageDataset
-from fennec.images.libraries import make_torchvision, wrap_pairs
+from fennec.images.libraries import list_pairs, make_torchvision
+from fennec.images.listing import take
 
 from .embedding import TaskEmbedding, embed_dataset
 from .proxy import Proxy
@@ -81,4 +82,4 @@ def embed_known_tasks(
 
 
 def _open(kind: type, name: str, root: str, *, download: bool) -> ImageDataset:
-    return wrap_pairs(name, make_torchvision(kind, root, None, download=download))
+    return take(list_pairs(name, make_torchvision(kind, root, None, download=download)), None)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fennec.images.decode import UnreadableImage, decode, is_image_name
+from fennec.images.decode import DeepRanges, UnreadableImage, decode, is_flat
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -93,11 +93,79 @@ def test_decode__empty_or_missing_file__reason(tmp_path: Path) -> None:
 
 def test_decode__more_pixels_than_allowed__reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fennec.images.decode.MAX_PIXELS", 100)
-    with pytest.raises(UnreadableImage, match="40 x 30 pixels"):
+    with pytest.raises(UnreadableImage, match="more than 100 pixels"):
         decode(encoded(noise(), "PNG"))
 
 
-def test_is_image_name__extension_in_any_case_not_hidden() -> None:
-    assert is_image_name("a/b/C.JPG")
-    assert not is_image_name("a/.hidden.png")
-    assert not is_image_name("a/notes.txt")
+def grey(values: np.ndarray, kind: str = "TIFF", **options: object) -> bytes:
+    return encoded(Image.fromarray(values), kind, **options)
+
+
+@pytest.mark.parametrize("code", [np.nan, -9999.0, 1e20, -3.4028235e38, np.inf, -np.inf])
+@pytest.mark.parametrize("share", [0.001, 0.3])
+def test_decode__cells_without_data__the_others_keep_their_range(code: float, share: float) -> None:
+    values = np.random.default_rng(0).uniform(0.2, 0.8, (40, 50)).astype(np.float32)
+    plain = np.asarray(decode(grey(values)))[..., 0].astype(float)
+    holes = np.random.default_rng(1).random(values.shape) < share
+    marked = np.where(holes, np.float32(code), values)
+    found = np.asarray(decode(grey(marked)))[..., 0].astype(float)
+    assert np.abs(found - plain)[~holes].max() <= 2
+
+
+def test_decode__value_that_the_file_names_for_no_data__black() -> None:
+    values = np.linspace(10, 20, 2000, dtype=np.float32).reshape(40, 50)
+    values[:5] = 20.5
+    tagged = encoded(Image.fromarray(values), "TIFF", tiffinfo={42113: "20.5"})
+    image = np.asarray(decode(tagged))[..., 0]
+    assert image[:5].max() == 0
+    assert image[-1].max() == 255
+
+
+@pytest.mark.parametrize("n_hot", [1, 3])
+def test_decode__hot_pixels__do_not_darken_the_rest(n_hot: int) -> None:
+    values = np.random.default_rng(0).integers(100, 1100, (60, 60)).astype(np.uint16)
+    values.flat[:n_hot] = (65535, 50000, 30000)[:n_hot]
+    image = np.asarray(decode(grey(values, "PNG")))[..., 0]
+    assert image.mean() == pytest.approx(127, abs=4)
+
+
+def test_decode__levels_of_a_mask__all_count() -> None:
+    values = np.zeros((20, 20), dtype=np.uint16)
+    values[:10] = 65535
+    assert sorted(set(np.asarray(decode(grey(values, "PNG"))).ravel())) == [0, 255]
+
+
+def test_deep_ranges__one_for_the_dataset__brighter_stays_brighter() -> None:
+    rng = np.random.default_rng(0)
+    pictures = [grey(rng.integers(low, low + 1000, (30, 30)).astype(np.uint16), "PNG") for low in (0, 4000, 9000)]
+    ranges = DeepRanges(pictures.__getitem__, 3)
+    means = [np.asarray(decode(content, ranges=ranges)).mean() for content in pictures]
+    assert means == pytest.approx([13, 115, 242], abs=4)
+    assert [np.asarray(decode(content)).mean() for content in pictures] == pytest.approx([127] * 3, abs=5)
+    damaged = DeepRanges([b"", *pictures].__getitem__, 4)
+    assert damaged.get("16 bits") == ranges.get("16 bits")
+    assert damaged.get("float") is None
+
+
+def test_decode__stated_limit_of_pixels__is_the_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert decode(encoded(Image.new("1", (40, 30)), "PNG")).size == (40, 30)
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
+def test_is_flat__one_colour__is(tmp_path: Path) -> None:
+    assert is_flat(decode(encoded(Image.new("RGB", (9, 9), "teal"), "JPEG")))
+    assert not is_flat(noise())
+    assert is_flat(decode(grey(np.full((5, 5), 7.5, dtype=np.float32))))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "pointer of Git LFS"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 40, r"HEIC picture; pip install|HEIF|heif"),
+    ],
+)
+def test_decode__what_stands_in_for_a_picture__is_named(content: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableImage, match=reason):
+        decode(content)

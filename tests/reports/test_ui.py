@@ -123,8 +123,10 @@ def test_answer__limits__hold_and_what_cannot_be_is_one_clear_line(
     image_folder: Path, zipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stages: list[str] = []
-    page, rows = ui.answer(str(image_folder), None, "finetune", 10, "apache-2.0", 4, stages.append)
+    page, rows, data = ui.answer(str(image_folder), None, "finetune", 10, "apache-2.0", 4, stages.append)
     assert "<!doctype html>" in page
+    assert data == "pets: 6 pictures, 2 classes (cat 3, dog 3)"
+    assert data in page
     assert len(rows) == 4
     assert all(row[3] <= 10 for row in rows)
     assert stages[-1] == "ranking"

@@ -1,0 +1,278 @@
+"""Which column holds the pictures, the labels and the part of a table, and which labels are missing.
+
+In: a data frame without pictures in it, what the user asked for. Out: texts of labels, None where there is none.
+Missing is missing in every source (None, NaN, empty, -1 beside 0, 1, ...); `None` or `NA` as a text is a name.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fennec.errors import InputError, did_you_mean
+
+from . import parts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+IMAGE_COLUMNS = (
+    "image", "path", "file", "filename", "file_name", "filepath", "file_path", "image_path", "img", "img_path",
+    "image_file", "image_filename", "image_name", "img_name", "photo", "picture", "jpg", "png", "webp", "jpeg",
+    "image_id", "img_id", "id_code", "isic_id", "id", "name", "uri", "url"
+)  # fmt: skip
+LABEL_COLUMNS = (
+    "class_name", "label", "class", "target", "category", "labels", "label_name", "class_label", "category_name",
+    "classname", "cls", "diagnosis", "dx", "species", "breed", "class_id", "label_id", "category_id", "fine_label",
+    "coarse_label", "classes", "targets", "y", "tag", "tags"
+)  # fmt: skip
+PART_COLUMNS = ("split", "part", "partition", "subset", "set", "usage", "phase", "fold", "data_set", "dataset")
+YES, NO = frozenset(["1", "true", "yes", "1.0"]), frozenset(["0", "false", "no", "0.0"])
+FEW = 20  # distinct values that can be classes even where they are no whole numbers
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Columns that the user asked for, None to find them.
+
+    Attributes:
+        image: column of pictures or their paths.
+        label: column of classes.
+    """
+
+    image: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a table says about classes.
+
+    Attributes:
+        values: one for each row, None where it is missing; None in all when the table has no labels.
+        columns: those that were used.
+        notes: what the user should know.
+    """
+
+    values: Sequence[str | None] | None
+    columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def text_of(value: Any) -> str | None:
+    """Name of a class as it stands in a source, None where there is none.
+
+    Example:
+        >>> [text_of(value) for value in ("None", None, float("nan"), " cat ", 3.0, "")]
+        ['None', None, None, 'cat', '3', None]
+    """
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:  # a number of NumPy or torch
+        value = value.item()
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        value = int(value) if value.is_integer() else value
+    return str(value).strip() or None
+
+
+def clean_labels(values: Iterable[Any]) -> list[str | None]:
+    """Names of classes, None where a label is missing; -1 is missing beside 0 and other whole numbers, or alone.
+
+    Args:
+        values: as they stand in a source, of any type.
+
+    Example:
+        >>> clean_labels([0, 1, -1]), clean_labels([-1, 1, 1]), clean_labels(["NA", "crack", None])
+        ([('0'), '1', None], ['-1', '1', '1'], ['NA', 'crack', None])
+    """
+    texts = [text_of(value) for value in values]
+    there = {text for text in texts if text is not None}
+    if there and all(re.fullmatch(r"-?\d+\.0+", text) for text in there):  # whole numbers beside missing ones, as text
+        texts = [text and text.partition(".")[0] for text in texts]
+        there = {text for text in texts if text is not None}
+    others = there - {"-1"}
+    numbers = all(text.isdigit() for text in others)
+    if "-1" in there and numbers and (not others or (len(others) > 1 and "0" in others)):
+        return [None if text == "-1" else text for text in texts]
+    return texts
+
+
+def find_image_column(
+    columns: Sequence[str], wanted: str | None, where: str, fits: Callable[[str], bool] = lambda column: True
+) -> str:
+    """Column of pictures: the one asked for, or the first of a known name that fits, or else any that fits.
+
+    Args:
+        columns: that may hold pictures.
+        wanted: what the user asked for.
+        where: the table, for messages.
+        fits: whether the values of a column lead to pictures.
+
+    Raises:
+        InputError: there is none.
+    """
+    if wanted is not None:
+        return _asked(wanted, columns, where, "--image-column")
+    known = [column for name in IMAGE_COLUMNS for column in columns if str(column).lower() == name]
+    others = [column for column in columns if column not in known]
+    found = next((column for column in [*known, *others] if fits(column)), known[0] if known else None)
+    if found is None:
+        raise InputError(
+            f"'{where}' has no column of image paths or images (it has {', '.join(map(str, columns))}); "
+            f"name it {', '.join(IMAGE_COLUMNS[:4])} ..., or choose it with --image-column"
+        )
+    return found
+
+
+def part_of_rows(frame: pd.DataFrame) -> tuple[list[str | None] | None, str | None]:
+    """Part of each row and the column that says so; None where no column does."""
+    lower = {str(column).lower(): column for column in frame.columns}
+    for name in PART_COLUMNS:
+        if name in lower:
+            values = [text_of(value) for value in frame[lower[name]]]
+            if parts.TRAIN in {parts.meaning(value) for value in values if value is not None} or (
+                name in ("split", "partition") and len(set(values)) <= FEW
+            ):
+                return values, str(lower[name])
+    for column in frame.columns:  # `is_train`, `is_valid`: yes or no
+        sense = parts.meaning(str(column)) if str(column).lower().startswith(("is_", "is ", "in_")) else None
+        answers = [(text_of(value) or "").lower() for value in frame[column]] if sense else []
+        if sense and set(answers) <= YES | NO and len(set(answers)) == 2:
+            other = parts.TEST if sense == parts.TRAIN else parts.TRAIN
+            return [sense if answer in YES else other for answer in answers], str(column)
+    return None, None
+
+
+def labels_of(
+    frame: pd.DataFrame, wanted: str | None, where: str, class_names: Mapping[str, Sequence[str]] | None = None
+) -> Labels:
+    """Labels of a table: the column asked for, or one of a known name, or columns of which one is 1 in each row.
+
+    Args:
+        frame: without the columns of pictures and parts.
+        wanted: what the user asked for.
+        where: the table, for messages.
+        class_names: names of the classes of columns that hold their numbers.
+
+    Raises:
+        InputError: the column asked for is not there, or holds no classes.
+    """
+    names = class_names or {}
+    columns = [str(column) for column in frame.columns]
+    frame = frame.set_axis(columns, axis=1)
+    if wanted is not None:
+        found = _column(frame, _asked(wanted, columns, where, "--label-column"), names)
+        if found.values is None:
+            raise InputError(f"'{where}': {found.notes[0]}")
+        return found
+    lower = {column.lower(): column for column in reversed(columns)}
+    known = [lower[name] for name in LABEL_COLUMNS if name in lower]
+    known += [column for column in columns if column in names and column not in known]
+    if known:
+        filled = next((column for column in known if frame[column].notna().any()), known[0])
+        return _column(frame, filled, names)
+    if (one_hot := _one_hot(frame)) is not None:
+        return one_hot
+    maybe = [column for column in columns if _could_be_classes(list(frame[column]))]
+    advice = f"could be labels: {', '.join(maybe)} (choose with --label-column)"
+    return Labels(None, (), (advice,) if maybe else ())
+
+
+def _column(frame: pd.DataFrame, column: str, names: Mapping[str, Sequence[str]]) -> Labels:
+    """Labels of one column."""
+    values = list(frame[column])
+    if any(_is_list(value) for value in values):
+        sizes = [len(value) if _is_list(value) else 0 for value in values]
+        if max(sizes) > 1:
+            n_several = sum(size > 1 for size in sizes)
+            return Labels(None, (), (f"column '{column}' has several labels for {n_several:,} pictures, which Fennec "
+                                     "cannot use: taken without labels",))  # fmt: skip
+        values = [value[0] if size else None for value, size in zip(values, sizes, strict=True)]
+    if column in names:
+        values = [_name(value, names[column]) for value in values]
+        return Labels(values, (column,), notes_on(values))
+    texts = clean_labels(values)
+    if _are_real(texts):
+        some = ", ".join(text for text in texts[:3] if text is not None)
+        return Labels(
+            None, (), (f"column '{column}' holds numbers ({some}, ...) and no classes: taken without labels",)
+        )
+    return Labels(texts, (column,), notes_on(texts))
+
+
+def notes_on(texts: Sequence[str | None]) -> tuple[str, ...]:
+    """What is odd about labels: a class for each picture, several names in one."""
+    there = [text for text in texts if text is not None]
+    classes = set(there)
+    notes = []
+    if len(there) > 1 and len(classes) > len(there) / 2:
+        notes.append(f"{len(classes):,} classes for {len(there):,} pictures: are these labels?")
+    for mark in ("|", ";", ","):
+        several = [text for text in classes if mark in text]
+        if several and any(piece.strip() in classes for text in several for piece in text.split(mark)):
+            notes.append(f"labels such as '{min(several)}' are taken as one class each")
+            break
+    return tuple(notes)
+
+
+def _one_hot(frame: pd.DataFrame) -> Labels | None:
+    """Labels of columns of 0 and 1, named like the classes; None where there are no such columns."""
+    answers = {column: [(text_of(value) or "").lower() for value in frame[column]] for column in frame.columns}
+    columns = [column for column, values in answers.items() if set(values) <= YES | NO | {""} and YES & set(values)]
+    if len(columns) < 2:
+        return None
+    chosen = [[column for column in columns if answers[column][row] in YES] for row in range(len(frame))]
+    several = sum(len(names) > 1 for names in chosen)
+    if several:
+        return Labels(None, (), (f"columns {', '.join(columns[:3])} ... have several labels for {several:,} pictures, "
+                                 "which Fennec cannot use: taken without labels",))  # fmt: skip
+    return Labels([names[0] if names else None for names in chosen], tuple(columns))
+
+
+def _asked(wanted: str, columns: Sequence[str], where: str, option: str) -> str:
+    if wanted in columns:
+        return wanted
+    found = [column for column in columns if str(column).lower() == wanted.lower()]
+    if len(found) == 1:
+        return found[0]
+    raise InputError(
+        f"'{where}' has no column '{wanted}' for {option}{did_you_mean(wanted, map(str, columns))} "
+        f"It has {', '.join(map(str, columns)) or 'none'}"
+    )
+
+
+def _name(value: Any, names: Sequence[str]) -> str | None:
+    """Name of a class by its number, None where the number is withheld (-1) or missing."""
+    text = text_of(value)
+    if text is None or not text.lstrip("-").isdigit():
+        return text
+    return names[int(text)] if 0 <= int(text) < len(names) else None
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple, set)) or getattr(value, "ndim", 0) == 1
+
+
+def _are_real(texts: Sequence[str | None]) -> bool:
+    """Whether labels are measurements: numbers, not all whole, and too many to be classes."""
+    there = [text for text in texts if text is not None]
+    try:
+        numbers = {float(text) for text in there}
+    except ValueError:
+        return False
+    return any(not number.is_integer() for number in numbers) and len(numbers) > min(FEW, len(there) / 2)
+
+
+def _could_be_classes(values: Sequence[Any]) -> bool:
+    """Whether a column has at least two values, each several times."""
+    if any(_is_list(value) or isinstance(value, (dict, bytes)) for value in values):
+        return False
+    texts = [text for text in map(text_of, values) if text is not None]
+    return 2 <= len(set(texts)) <= len(texts) / 2 and not _are_real(texts)
