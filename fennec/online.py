@@ -77,7 +77,7 @@ def prepare(
     if matrix is None:
         recommender = Recommender.load(space or "", proxy=encoder)
     elif encoder.name == BUNDLED:
-        recommender = _fitted_once(matrix.name, load_catalog())
+        recommender = _fitted_once(matrix.name, matrix.protocol, load_catalog())
     else:
         recommender = _fitted(matrix, load_known_embeddings(encoder.name), load_catalog())
     fitted = time.perf_counter()
@@ -92,6 +92,6 @@ def _fitted(matrix: TransferMatrix, embeddings: Mapping[str, TaskEmbedding], cat
 
 
 @lru_cache(maxsize=4)
-def _fitted_once(hub: str, catalog: Catalog) -> Recommender:
+def _fitted_once(hub: str, protocol: str, catalog: Catalog) -> Recommender:
     """A hub under the bundled proxy, whose embeddings never change: a process that answers often fits it once."""
-    return _fitted(load_matrix(hub), load_known_embeddings(BUNDLED), catalog)
+    return _fitted(load_matrix(hub, protocol=protocol), load_known_embeddings(BUNDLED), catalog)

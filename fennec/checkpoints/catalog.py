@@ -115,10 +115,15 @@ class Catalog:
             **{name: str(row[name]) for name in _TEXT},
         )
 
-    def get(self, name: str) -> ModelRecord | None:
-        """The record of a model under any of its names, None where nothing or more than one model has this name."""
+    def id_of(self, name: str) -> str | None:
+        """Id of a model under any of its names, None where nothing or more than one model has this name."""
         matches = [name] if name in self.frame.index else self._matches(name)
-        return self[matches[0]] if len(matches) == 1 else None
+        return matches[0] if len(matches) == 1 else None
+
+    def get(self, name: str) -> ModelRecord | None:
+        """The record of a model under any of its names, None as for `id_of`."""
+        model = self.id_of(name)
+        return None if model is None else self[model]
 
     @cached_property
     def _aliases(self) -> dict[str, set[str]]:

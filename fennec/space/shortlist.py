@@ -43,19 +43,20 @@ def shortlist(
     allowed = np.arange(n_models)
     if where is not None:
         chosen = set(facts.where(where))
-        allowed = np.array([row for row in allowed if models[row] in chosen], dtype=np.intp)
+        allowed = np.array([row for row in allowed if facts.id_of(models[row]) in chosen], dtype=np.intp)
     if not len(allowed):
         raise NothingToRecommendError(
             f"none of the {n_models} models of '{matrix.name}' satisfies {where!r}; "
             "loosen the condition or take another hub"
         )
+    known = {models[space.row_of(model)]: value for model, value in (known or {}).items()}
     prediction = space.predict(task, known=known)
     if len(allowed) == len(models):
         best = space.index_.search(prediction.task_vector, n)
     else:
         best = allowed[top_k(prediction.scores[allowed], n)]
     nearest, alike = space.nearest_tasks(task), space.resemblance(task)
-    notes = _notes(matrix.name, task, known or {}, nearest, alike)
+    notes = _notes(matrix.name, task, known, nearest, alike)
     draws = space.draws(task, known=known, n_draws=N_PORTFOLIO_DRAWS if portfolio else N_DRAWS)
     top5 = np.zeros(len(models))
     top5[allowed] = in_top(draws[:, allowed])
@@ -76,7 +77,7 @@ def shortlist(
             low=float(prediction.low[row]),
             high=float(prediction.high[row]),
             top5=float(top5[row]),
-            method=_method(space, row, known or {}),
+            method=_method(space, row, known),
             record=facts.get(models[row]),
         )
         for rank, row in enumerate(best.tolist(), start=1)
@@ -111,7 +112,7 @@ def explain(space: TransferSpace, task: TaskEmbedding | None, model: str) -> Exp
             if np.isfinite(matrix.performance[row, column])
         ]
     return Explanation(
-        model=model,
+        model=models[row],
         score=float(prediction.scores[row]),
         rank=int((prediction.scores > prediction.scores[row]).sum()) + 1,
         n_candidates=len(models),

@@ -277,16 +277,21 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
         return observed
 
     def row_of(self, model: str) -> int:
-        """Position of a model in all that is predicted.
+        """Position of a model, under any of its names, in all that is predicted.
 
         Raises:
             UnknownModelError: it has no place here.
         """
-        if model not in self.models_:
-            raise UnknownModelError(
-                f"model '{model}' has no place in '{self.matrix_.name}'{did_you_mean(model, self.models_)}"
-            )
-        return self.models_.index(model)
+        if model in self.models_:
+            return self.models_.index(model)
+        id_of = load_catalog().id_of  # a space of an earlier catalog may have another of its names
+        if (asked := id_of(model)) is not None:
+            for row, name in enumerate(self.models_):
+                if id_of(name) == asked:
+                    return row
+        raise UnknownModelError(
+            f"model '{model}' has no place in '{self.matrix_.name}'{did_you_mean(model, self.models_)}"
+        )
 
     def resemblance(self, task: TaskEmbedding | None) -> float:
         """How much known tasks say about what is special to a new one: 0 nothing, 1 all.

@@ -19,10 +19,10 @@ def write(folder: Path, text: str) -> Path:
 
 def test_own_matrix__any_name_of_a_checkpoint__its_id(tmp_path: Path) -> None:
     said: list[str] = []
-    path = write(tmp_path, "model,task,value\nresnet50.a1_in1k,pets,0.9\nhf:microsoft/resnet-34,pets,0.8\n")
+    path = write(tmp_path, "model,task,value\nresnet50.a1_in1k,pets,0.9\nhf:facebook/deit-tiny-patch16-224,pets,0.8\n")
     matrix = own_matrix(path, report=said.append)
     catalog = load_catalog()
-    expected = {catalog.find("resnet50.a1_in1k"), catalog.find("hf:microsoft/resnet-34")}
+    expected = {catalog.find("resnet50.a1_in1k"), catalog.find("timm:deit_tiny_patch16_224.fb_in1k")}
     assert set(matrix.models) == expected
     assert (matrix.protocol, matrix.name, said) == ("finetune", "ours", [])
 
