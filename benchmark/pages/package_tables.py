@@ -8,6 +8,7 @@ import pandas as pd
 from layout import RESULTS, ROOT, markdown
 
 from fennec.evidence.hubs import load_hubs
+from fennec.evidence.studies import load_studies
 
 
 def speed() -> str:
@@ -45,10 +46,10 @@ def sources() -> str:
         hubs.setdefault(hub.source, []).append(f"`{name}`")
     rows = [
         [f"[{name}](../data/cards/{name}.md)", ", ".join(hubs.get(name, ["-"])), card["paper"],
-         card["repository and commit"], card["licence of the repository"], card["protocol"], card["size"]]
+         card["repository and commit"], card["licence of the repository"], card["protocol and budget"], card["size"]]
         for name, card in _cards().items()
     ]  # fmt: skip
-    header = ["source", "hubs", "paper", "repository and commit", "licence", "protocol", "size"]
+    header = ["study", "hubs", "paper", "repository and commit", "licence", "protocol and budget", "size"]
     return markdown(header, rows).replace("---:", "---")
 
 
@@ -61,7 +62,7 @@ def _cards() -> dict[str, dict[str, str]]:
     """Fields of every data card, by source."""
     return {
         path.stem: dict(re.findall(r"^\| ([^|]+?) \| (.+) \|$", path.read_text(encoding="utf-8"), re.MULTILINE))
-        for path in sorted((ROOT / "data" / "cards").glob("*.md"))
+        for path in (ROOT / "data" / "cards" / f"{name}.md" for name in load_studies())
     }
 
 

@@ -94,7 +94,7 @@ def test_score__unusable_metric__one_line(run: Run, image_folder: Path, metric: 
     ("rows", "message"),
     [
         ("hf:microsoft/resnet-50,0.2\nmicrosoft/resnet-50,0.99\n",
-         "'hf:microsoft/resnet-50' has two results, 0.2 and 0.99 (as 'hf:microsoft/resnet-50' and "
+         "'timm:resnet50.a1_in1k' has two results, 0.2 and 0.99 (as 'hf:microsoft/resnet-50' and "
          "'microsoft/resnet-50'); keep one"),
         ("microsoft/resnet-50,0.5\nmicrosoft/resnet-50,0.6\n", "has two results, 0.5 and 0.6; keep one"),
         ("microsoft/resnet-50,0.5\nmicrosoft/resnet-50,0.5\n", "has two results, 0.5 and 0.5; keep one"),
