@@ -1,7 +1,8 @@
 """One pass of a model over a dataset: the features and probabilities that all metrics share.
 
 In: `Encoder`, `ImageDataset`. Out: `FeatureSet`. Every batch is kept in the cache under what it depends on
-(weights, preprocessing, pixels), so that an interrupted run goes on and a repeated one is free.
+(weights, structure and code, preprocessing, precision, pixels), so that an interrupted run goes on and a repeated one
+is free.
 """
 
 from __future__ import annotations
@@ -77,9 +78,10 @@ def extract_features(
     report = ReadReport()
     positions: list[int] = []
     parts: list[dict[str, Floats]] = []
+    folder = cache_dir() / "features" / encoder.fingerprint if cached else None
     with progress_bar(encoder.name, len(chosen), shown=progress) as advance:
         for batch in _batches(iter_images(dataset, chosen, report), batch_size):
-            parts.append(_encode(encoder, [image for _, image in batch], cached=cached))
+            parts.append(_encode(encoder, [image for _, image in batch], folder))
             positions += [position for position, _ in batch]
             advance(len(batch))
     report.check_enough(dataset.name)
@@ -104,13 +106,13 @@ def _batches(images: Iterator[tuple[int, Image.Image]], size: int) -> Iterator[l
         yield batch
 
 
-def _encode(encoder: Encoder, images: list[Image.Image], *, cached: bool) -> dict[str, Floats]:
+def _encode(encoder: Encoder, images: list[Image.Image], folder: Path | None) -> dict[str, Floats]:
     """Features and probabilities of pictures, from the cache where it has them."""
     import torch
     from safetensors import SafetensorError
     from safetensors.numpy import load_file, save
 
-    path = _cache_file(encoder, images) if cached else None
+    path = None if folder is None else folder / f"{_pixels(images)}.safetensors"
     if path is not None:
         with contextlib.suppress(OSError, SafetensorError):  # not there yet, or damaged: compute it
             return load_file(path)
@@ -123,9 +125,9 @@ def _encode(encoder: Encoder, images: list[Image.Image], *, cached: bool) -> dic
     return part
 
 
-def _cache_file(encoder: Encoder, images: list[Image.Image]) -> Path:
-    digest = hashlib.sha256(encoder.device.type.encode())
+def _pixels(images: list[Image.Image]) -> str:
+    digest = hashlib.sha256()
     for image in images:
         digest.update(repr(image.size).encode())
         digest.update(image.tobytes())
-    return cache_dir() / "features" / encoder.fingerprint / f"{digest.hexdigest()[:32]}.safetensors"
+    return digest.hexdigest()[:32]
