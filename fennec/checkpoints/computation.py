@@ -178,7 +178,7 @@ class Reader:
 
         parts = [self.read(type(module)), str(module.training)]
         if isinstance(module, torch.jit.ScriptModule):
-            parts.append(str(module.inlined_graph))
+            parts.append(module._c.dump_to_str(code=True, attrs=True, params=False))
         held = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
         parts += [text for name, tensor in held for text in (name, self.read(tensor))]
         parts += [self.read(list(getattr(module, hooks).values())) for hooks in _HOOKS]
@@ -192,6 +192,7 @@ class Reader:
         return {
             (path, name): self.read(value)
             for path, module in model.named_modules(remove_duplicate=False)
+            if not isinstance(module, torch.jit.ScriptModule)  # its attributes stand with its code
             for name, value in vars(module).items()
             if name not in of_torch
         }
