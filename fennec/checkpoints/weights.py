@@ -253,7 +253,7 @@ def _describe(misfit: list[tuple[str, str]], wanted: Mapping[str, Tensor], state
         if names:
             parts.append(f"{text.format(len(names))}, first '{names[0]}'")
             if kind == "shape":
-                parts[-1] += f" ({tuple(state[names[0]].shape)} instead of {tuple(wanted[names[0]].shape)})"
+                parts[-1] += f", {tuple(state[names[0]].shape)} instead of {tuple(wanted[names[0]].shape)}"
     return "; ".join(parts)
 
 

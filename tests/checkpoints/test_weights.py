@@ -101,7 +101,7 @@ def test_load__shapes_that_differ_or_tensors_that_lack__refused(library: str, tm
     name = f"{library}:resnet18"
     state = dict(models.resnet18().state_dict())
     torch.save({**state, "conv1.weight": torch.rand(64, 3, 3, 3)}, tmp_path / "shape.pth")
-    with pytest.raises(ArtifactError, match=r"1 have another shape, first 'conv1.weight' \(64, 3, 3, 3\) instead of"):
+    with pytest.raises(ArtifactError, match=r"1 have another shape, first 'conv1.weight', \(64, 3, 3, 3\) instead of"):
         Encoder.load(name, weights=tmp_path / "shape.pth")
     del state["layer1.0.conv1.weight"]
     torch.save(state, tmp_path / "lack.pth")
