@@ -90,12 +90,19 @@ def load_timm(rest: str, weights: str | Path | None, *, n_classes: int | None = 
         model = download(lambda: timm.create_model(full, pretrained=True, **options), f"timm:{full}", advice)
     else:
         file = read_weights(weights)
-        overlay = {"state_dict": file.state, "label_offset": _label_offset(full, file)}
+        stated = full if full in timm.models.get_arch_pretrained_cfgs(architecture) else architecture
+        overlay = {"state_dict": file.state, "label_offset": _label_offset(stated, file)}
         with filling(f"timm:{full}", weights, _timm_heads) as found:
-            model = timm.create_model(full, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+            model = timm.create_model(stated, pretrained=True, pretrained_cfg_overlay=overlay, **options)
         vars(model)["pretrained_cfg"].pop("state_dict")  # a second copy of the weights
         has_head = found["head"]
-        notes = (file.note, "" if has_head or model.num_classes == 0 else NO_HEAD)
+        default = vars(model)["pretrained_cfg"].get("tag", "")
+        taken = f"preprocessing is that of timm's weights '{architecture}{default and f'.{default}'}'"
+        notes = (
+            file.note,
+            "" if has_head or model.num_classes == 0 else NO_HEAD,
+            "" if stated == full and tag else taken,
+        )
 
     def split(batch: Tensor) -> tuple[Tensor, Tensor | None]:
         maps = model.forward_features(batch)
@@ -234,7 +241,8 @@ def build_open_clip(architecture: str, tag: str, weights: str | Path | None, *, 
                 raise (error if isinstance(error, ArtifactError) else other) from error
             clip.visual.load_state_dict(ready, strict=False)
     transform = image_transform_v2(PreprocessCfg(**clip.visual.preprocess_cfg), is_train=False)
-    return clip, transform, (file.note,)
+    unknown = "" if asked in known else f"preprocessing and activation are open_clip's for any '{architecture}'"
+    return clip, transform, (file.note, unknown)
 
 
 def _write(file: WeightFile, path: Path) -> Path:

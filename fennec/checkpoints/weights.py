@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -216,7 +217,9 @@ def fitted(
         raise ArtifactError(f"'{path}' does not hold weights of '{name}': {_describe(misfit, wanted, state)}")
     usable = {key: state[key] for key in wanted if key in state and state[key].shape == wanted[key].shape}
     lost = {key: torch.zeros_like(wanted[key]) for key in wanted if key not in usable and not _is_counter(key)}
-    return {**usable, **lost}, not lost
+    ready: State = OrderedDict({**usable, **lost})
+    ready._metadata = getattr(wanted, "_metadata", {})  # type: ignore[attr-defined]  # versions of the layers' formats
+    return ready, not lost
 
 
 def _is_counter(key: str) -> bool:

@@ -27,7 +27,7 @@ TIMM = (
     "test_resnet.r160_in1k", "test_vit.r160_in1k", "test_vit2.r160_in1k", "test_vit3.r160_in1k", "test_vit4.r160_in1k",
     "test_convnext.r160_in1k", "test_convnext2.r160_in1k", "test_convnext3.r160_in1k", "test_efficientnet.r160_in1k",
     "test_efficientnet_gn.r160_in1k", "test_efficientnet_ln.r160_in1k", "test_efficientnet_evos.r160_in1k",
-    "test_byobnet.r160_in1k", "test_mambaout.in1k", "test_nfnet.r160_in1k", "resnet10t.c3_in1k", "resnet18.a1_in1k",
+    "test_byobnet.r160_in1k", "resnet14t.c3_in1k", "test_nfnet.r160_in1k", "resnet10t.c3_in1k", "resnet18.a1_in1k",
     "mobilenetv3_small_050.lamb_in1k", "tf_mobilenetv3_small_075.in1k", "mobilenetv4_conv_small.e2400_r224_in1k",
     "deit_tiny_distilled_patch16_224.fb_in1k", "levit_128s.fb_dist_in1k", "xcit_nano_12_p16_224.fb_in1k",
     "dla46x_c.in1k", "edgenext_xx_small.in1k", "regnetx_002.pycls_in1k", "lcnet_050.ra2_in1k",
