@@ -18,6 +18,7 @@ from fennec.settings import data_dir, home_dir
 
 from .catalog import load_catalog
 from .encoders import Encoder
+from .names import current_timm_name, plain_name
 from .own import make_own
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ def add_model(
     """Add a model to the catalog; one of the same id is replaced.
 
     Args:
-        name: `timm:ARCHITECTURE.TAG`, `hf-hub:timm/ARCHITECTURE.TAG`, or `module:NAME` with a function or class that
-            makes a network when called without arguments.
+        name: `timm:ARCHITECTURE.TAG`, `hf-hub:timm/ARCHITECTURE.TAG`, the address of its page, or `module:NAME` with a
+            function or class that makes a network when called without arguments.
         pretraining_data: as in the catalog, several joined by `+`, for example `imagenet-22k+imagenet-1k`.
         pretraining_method: for example `supervised` or `ssl:mae`.
         license: lower-case licence id.
@@ -54,14 +55,16 @@ def add_model(
     from fennec.architectures.archi2vec import Archi2Vec
     from fennec.architectures.graph import graph_of, load_known_graphs
 
-    plain = name.removeprefix("hf-hub:").removeprefix("hf:")
-    model = f"timm:{plain.removeprefix('timm/')}" if plain.startswith("timm/") else name
+    model = plain_name(name)
     library, _, rest = model.partition(":")
+    if library == "timm":
+        rest = current_timm_name(rest)
+        model = f"timm:{rest}"
     if library in LIBRARIES:
         module, size = build_architecture(model)
         architecture, _, tag = rest.partition(".")
     else:
-        module, size = _own_network(name), (3, 224, 224)
+        module, size = _own_network(model), (3, 224, 224)
         library, architecture, tag = "other", rest, ""
     own = f"{library}:{architecture}" if library in LIBRARIES else model
     side = input_size or size[-1]

@@ -16,6 +16,8 @@ from fennec.architectures.added import read_added
 from fennec.errors import InputError, UnknownModelError, did_you_mean
 from fennec.settings import data_dir
 
+from .names import ask_back, current_timm_name, plain_name
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -107,19 +109,45 @@ class Catalog:
         """Canonical id of a model.
 
         Args:
-            text: a canonical id, an id without its library, or the name a source of results uses.
+            text: a canonical id, an id without its library or its tag, the name a source of results uses, a Hugging
+                Face repository, the address of a model's page, or a name that timm gave up.
 
         Raises:
-            UnknownModelError: nothing has this name (the nearest are offered), or several models do.
+            UnknownModelError: nothing has this name (the nearest are offered), or it means several sets of weights.
+            InputError: an address that is no model's page.
         """
-        if text in self.frame.index:
-            return text
-        matches = sorted(self._aliases.get(text, ()))
+        name = plain_name(text)
+        if name in self.frame.index:
+            return name
+        matches = self._meant(name)
+        if not matches:
+            library, _, rest = name.rpartition(":")
+            today = current_timm_name(rest) if library in ("", "timm") else rest
+            matches = self._meant(f"timm:{today}") if today != rest else matches
         if len(matches) == 1:
-            return matches[0]
+            return next(iter(matches))
         if matches:
-            raise UnknownModelError(f"'{text}' names several models: {', '.join(matches)}; give the whole id")
-        raise UnknownModelError(f"unknown model '{text}'{did_you_mean(text, self._aliases)}")
+            raise ask_back(name, matches)
+        raise UnknownModelError(f"unknown model '{text}'{did_you_mean(name, self._aliases)}")
+
+    def _meant(self, name: str) -> set[str]:
+        """Ids of what a name may mean: a model, one by another name, or any weights of an architecture."""
+        if name in self.frame.index:
+            return {name}
+        weights = self._architectures.get(name, set())
+        named = self._aliases.get(name) or self._aliases.get(name.removeprefix("hf:")) or set()
+        return named | weights
+
+    @cached_property
+    def _architectures(self) -> dict[str, set[str]]:
+        """Name of a network, with its library and without -> ids of its weights."""
+        found: dict[str, set[str]] = {}
+        rows = self.frame[["library", "architecture", "tag"]].itertuples()
+        for model, library, architecture, tag in rows:
+            if architecture and tag and "@" not in tag:  # behind it the same weights at another resolution
+                for name in (architecture, f"{library}:{architecture}"):
+                    found.setdefault(name, set()).add(model)
+        return found
 
     def candidates(self, protocol: str) -> tuple[str, ...]:
         """Checkpoints that can be used under a protocol, with results or without.
