@@ -273,6 +273,6 @@ def look(transform: Callable[[Any], Any]) -> str:
         channels = np.stack([rows * 3, columns * 2, rows * columns], axis=-1) % 256
         try:
             parts.append(Reader().read(transform(Image.fromarray(channels.astype(np.uint8)))))
-        except Exception as error:  # foreign code, which may raise anything; it will say so on the user's pictures
+        except (Exception, SystemExit) as error:  # foreign code may raise anything; it will say so on the user's own
             parts.append(type(error).__name__)
     return combine(*parts)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 CONTAINERS = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "teacher", "state_dict", "model_state_dict",
               "model_state", "model", "target_encoder", "encoder", "backbone", "network", "net", "weights", "params",
               "module", "student")  # fmt: skip
+AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # classifiers that only training looks at
 WRAPPERS = ("module.", "_orig_mod.")  # of data-parallel training and of torch.compile
 _LOADING = threading.RLock()
 
@@ -219,7 +220,7 @@ def fitted(
     lost = {key: torch.zeros_like(wanted[key]) for key in wanted if key not in usable and not _is_counter(key)}
     ready: State = OrderedDict({**usable, **lost})
     ready._metadata = getattr(wanted, "_metadata", {})  # type: ignore[attr-defined]  # versions of the layers' formats
-    return ready, not lost
+    return ready, all(key.startswith(AUXILIARY) for key in lost)
 
 
 def _is_counter(key: str) -> bool:
