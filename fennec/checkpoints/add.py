@@ -18,6 +18,7 @@ from fennec.settings import data_dir, home_dir
 
 from .catalog import load_catalog
 from .encoders import Encoder
+from .names import current_timm_name, plain_name
 from .own import make_own
 from .vocabulary import images_in, in_words
 
@@ -39,8 +40,8 @@ def add_model(
     """Add a model to the catalog; one of the same id is replaced.
 
     Args:
-        name: `timm:ARCHITECTURE.TAG`, `hf-hub:timm/ARCHITECTURE.TAG`, or `module:NAME` with a function or class that
-            makes a network when called without arguments.
+        name: `timm:ARCHITECTURE.TAG`, `hf-hub:timm/ARCHITECTURE.TAG`, the address of its page, or `module:NAME` with a
+            function or class that makes a network when called without arguments.
         pretraining_data: words of `data/vocabulary.csv`, several joined by `+`, for example `imagenet-21k`.
         pretraining_method: words of the same, for example `supervised` or `mae`.
         finetuned_on: what the weights were trained on afterwards, for example `imagenet-1k`.
@@ -58,14 +59,16 @@ def add_model(
     from fennec.architectures.graph import graph_of, load_known_graphs
 
     data, method = in_words(pretraining_data, "data"), in_words(pretraining_method, "method")
-    plain = name.removeprefix("hf-hub:").removeprefix("hf:")
-    model = f"timm:{plain.removeprefix('timm/')}" if plain.startswith("timm/") else name
+    model = plain_name(name)
     library, _, rest = model.partition(":")
+    if library == "timm":
+        rest = current_timm_name(rest)
+        model = f"timm:{rest}"
     if library in LIBRARIES:
         module, size = build_architecture(model)
         architecture, _, tag = rest.partition(".")
     else:
-        module, size = _own_network(name), (3, 224, 224)
+        module, size = _own_network(model), (3, 224, 224)
         library, architecture, tag = "other", rest, ""
     own = f"{library}:{architecture}" if library in LIBRARIES else model
     side = input_size or size[-1]

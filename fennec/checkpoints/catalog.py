@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fennec.architectures.added import read_added
 from fennec.errors import InputError, UnknownModelError, did_you_mean
 from fennec.settings import data_dir
+
+from .names import ask_back, current_timm_name, plain_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,8 +118,8 @@ class Catalog:
 
     def id_of(self, name: str) -> str | None:
         """Id of a model under any of its names, None where nothing or more than one model has this name."""
-        matches = [name] if name in self.frame.index else self._matches(name)
-        return matches[0] if len(matches) == 1 else None
+        matches = self._named(plain_name(name))
+        return next(iter(matches)) if len(matches) == 1 else None
 
     def get(self, name: str) -> ModelRecord | None:
         """The record of a model under any of its names, None as for `id_of`."""
@@ -147,32 +148,35 @@ class Catalog:
             folded.setdefault(alias.lower(), set()).update(models)
         return folded
 
-    def _matches(self, text: str) -> list[str]:
-        """Ids of the models that have a name, in another case only where none has it in this one."""
-        plain = re.sub(r"^(hf-hub:|https://huggingface\.co/)", "hf:", text.strip())
-        return sorted(self._aliases.get(plain) or self._folded.get(plain.lower(), set()))
-
     def find(self, text: str) -> str:
         """Id of a model.
 
         Args:
             text: an id, any other name of the weights as `library:NAME` or `source/NAME`, or a name without its
-                library or source where it means one set of weights only. `hf-hub:` and addresses of the Hub are
-                understood, and other cases.
+                library, source or tag where it means one set of weights only. `hf-hub:`, addresses of model pages,
+                names that timm gave up and other cases are understood.
 
         Raises:
-            UnknownModelError: nothing has this name (the nearest are offered), or several models do.
+            UnknownModelError: nothing has this name (the nearest are offered), or it means several sets of weights.
+            InputError: an address that is no model's page.
         """
-        if text in self.frame.index:
-            return text
-        matches = self._matches(text)
+        name = plain_name(text)
+        matches = self._named(name)
+        if not matches:
+            library, _, rest = name.rpartition(":")
+            today = current_timm_name(rest) if library in ("", "timm") else rest
+            matches = self._named(f"timm:{today}") if today != rest else matches
         if len(matches) == 1:
-            return matches[0]
+            return next(iter(matches))
         if matches:
-            shown = ", ".join(matches[:MOST_LISTED])
-            more = f" and {len(matches) - MOST_LISTED} more" if len(matches) > MOST_LISTED else ""
-            raise UnknownModelError(f"'{text}' names {len(matches)} models: {shown}{more}; give the whole name")
-        raise UnknownModelError(f"unknown model '{text}'{did_you_mean(text, self._aliases)}")
+            raise ask_back(name, sorted(matches))
+        raise UnknownModelError(f"unknown model '{text}'{did_you_mean(name, self._aliases)}")
+
+    def _named(self, name: str) -> set[str]:
+        """Ids of the models that have a plain name, in another case only where none has it in this one."""
+        if name in self.frame.index:
+            return {name}
+        return self._aliases.get(name) or self._folded.get(name.lower(), set())
 
     def resolve(self, text: str) -> str:
         """Id of a model where the catalog knows the name, else the name itself: for results of models of one's own.
@@ -180,7 +184,7 @@ class Catalog:
         Raises:
             UnknownModelError: several models have this name.
         """
-        return self.find(text) if self._matches(text) else text
+        return self.find(text) if self._named(plain_name(text)) else text
 
     def candidates(self, protocol: str) -> tuple[str, ...]:
         """Models that can be used under a protocol, with results or without.
@@ -215,7 +219,6 @@ class Catalog:
 
 LIBRARIES = ("timm", "torchvision", "open_clip", "hf", "hub", "other")  # whose names are written `library:NAME`
 OPEN_CLIP = '"open_clip": ['
-MOST_LISTED = 8
 _TEXT = ("library", "architecture", "tag", "family", "pretraining_data", "pretraining_method", "finetuned_on",
          "publisher", "parent", "license", "license_source", "backbone")  # fmt: skip
 

@@ -6,23 +6,20 @@ caches and downloads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fennec.errors import (
-    ArtifactError,
-    InputError,
-    MissingExtraError,
-    ModelFailedError,
-    UnsupportedModelError,
-    did_you_mean,
-)
+from fennec.errors import ArtifactError, InputError, ModelFailedError, UnsupportedModelError
 from fennec.settings import default_device
 
 from .catalog import load_catalog
+from .computation import Reader, combine, look
+from .loaders import NO_HEAD, Loaded, load_hugging_face, load_open_clip, load_timm, load_torchvision, open_clip_of
+from .names import plain_name
 from .own import has_module, make_own
-from .weights import download, fill, fingerprint, read_weights
+from .weights import fitted, read_weights
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
     Split = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 OWN_SPLIT = "give fennec.Encoder a `split` that takes the features out"
-ADVICE = "give local weights with --weights MODEL=FILE"
 
 
 class Encoder:
@@ -44,6 +40,8 @@ class Encoder:
         transform: maps an RGB picture to a tensor (3, side, side).
         preprocessing: what `transform` does, in plain values; part of the identity.
         split: maps a batch to features and logits; found by watching the last linear layer when None.
+        has_head: whether the network's head was trained; one that was not gives no probabilities.
+        notes: what the user should know of the weights.
         device: where to compute; the default device when None.
 
     Raises:
@@ -58,6 +56,8 @@ class Encoder:
         *,
         preprocessing: dict[str, Any] | None = None,
         split: Split | None = None,
+        has_head: bool = True,
+        notes: Iterable[str] = (),
         device: str | None = None,
     ) -> None:
         import torch
@@ -67,25 +67,63 @@ class Encoder:
         self.name = name
         self.device = find_device(device or default_device())
         self.preprocessing = preprocessing or {}
-        self.fingerprint = fingerprint(model, self.preprocessing)
+        self.has_head = has_head
+        self.notes = tuple(note for note in notes if note)
         self.model = model.eval().to(self.device)
         self.model.to(memory_format=torch.channels_last)
         self.transform = transform
         self._split = split or _watch_last_linear(self.model)
+        self._at_first = self._reader().read_attributes(self.model)
+        self._split_code = self._reader().read(self._split)
+        self._changes_in_use: frozenset[tuple[str, str]] | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of what features depend on beside pictures: weights, structure, code, preprocessing and precision.
+
+        Read anew each time: a network that was changed after it was wrapped is another one. What the network itself
+        writes down while it runs (counters, caches) does not count.
+        """
+        import torch
+
+        reader = self._reader()
+        attributes = reader.read_attributes(self.model)
+        for place in self._changes_in_use or ():
+            attributes[place] = self._at_first.get(place, "")
+        modules = self.model.named_modules(remove_duplicate=False)
+        return combine(
+            *(f"{path} {reader.read_module(module)}" for path, module in modules),
+            *(f"{path} {name} {digest}" for (path, name), digest in sorted(attributes.items())),
+            *(reader.read(part) for part in (self.transform, self.preprocessing, self.has_head)),
+            *(reader.read(part) for part in (type(self).__call__, type(self)._forward)),
+            self._split_code,
+            look(self.transform),
+            self.device.type,
+            torch.get_float32_matmul_precision(),
+            str(torch.backends.cudnn.allow_tf32),
+            reader.libraries,
+        )
+
+    def _reader(self) -> Reader:
+        """One that takes the network for granted where other things lead to it."""
+        modules = self.model.named_modules(remove_duplicate=False)
+        return Reader([(self, "encoder"), *((module, f"network {path}") for path, module in modules)])
 
     @classmethod
     def load(cls, model: str, *, weights: str | Path | None = None, device: str | None = None) -> Encoder:
         """Load a model of timm, torchvision, open_clip or Hugging Face, or one of the user's own.
 
         Args:
-            model: canonical id, another name that the catalog knows, or `module:NAME` of a function that makes an
-                `Encoder` or a network (which is then given 224 x 224 pixels, ImageNet's mean and deviation).
-            weights: local file, or for a Hugging Face model its folder, instead of a download.
+            model: canonical id, another name that the catalog knows, `hf-hub:ORG/NAME`, the address of a model's
+                page, or `module:NAME` of a function that makes an `Encoder` or a network (which is then given
+                224 x 224 pixels, ImageNet's mean and deviation).
+            weights: local file, or for a Hugging Face model its folder or a file, instead of a download. A head that
+                the file lacks, or has in another size, gives no probabilities.
             device: where to compute; the default device when None.
 
         Raises:
-            UnknownModelError: nothing has this name; the nearest are offered.
-            InputError: no such device, or the user's function makes no network.
+            UnknownModelError: nothing has this name (the nearest are offered), or it means several sets of weights.
+            InputError: no such device, an address that is no model's page, or the user's function makes no network.
             UnsupportedModelError: a model of a library that Fennec cannot run.
             MissingExtraError: a Hugging Face model, and `transformers` is not installed.
             OfflineError: the weights must be downloaded and the hub cannot be reached.
@@ -93,18 +131,21 @@ class Encoder:
         """
         if weights is not None and not Path(weights).exists():
             raise ArtifactError(f"no weights of '{model}' at '{weights}'")
-        library, _, rest = model.partition(":")
-        if library not in _LOADERS and has_module(model):
-            return _load_own(model, weights, device)
-        name = model if library in _LOADERS and rest else load_catalog().find(model)
+        name = plain_name(model)
         library, _, rest = name.partition(":")
+        if library not in _LOADERS and has_module(name):
+            return _load_own(name, weights, device)
+        if library not in _LOADERS or not rest:
+            name = load_catalog().find(name)
+        library, _, rest = name.partition(":")
+        if library == "hf" and name not in load_catalog() and (tower := open_clip_of(rest)):
+            library, rest = "open_clip", tower
         if library not in _LOADERS:
             raise UnsupportedModelError(
                 f"'{name}' cannot be run here: forward passes are for {', '.join(_LOADERS)} models; "
                 "wrap any other network in fennec.Encoder"
             )
-        architecture, _, tag = rest.partition(".")
-        return _LOADERS[library](name, architecture, tag, weights, device)
+        return _wrap(_LOADERS[library](rest, weights), device)
 
     def __call__(self, batch: Tensor) -> tuple[Tensor, Tensor | None]:
         """Features and source probabilities of a batch, in half precision on a GPU.
@@ -118,6 +159,15 @@ class Encoder:
         """
         import torch
 
+        if self._changes_in_use is None:
+            self._changes_in_use = frozenset()  # while the first batch is halved
+            before = self._reader().read_attributes(self.model)
+            try:
+                return self(batch)
+            finally:
+                after = self._reader().read_attributes(self.model)
+                changed = (place for place in before.keys() | after.keys() if before.get(place) != after.get(place))
+                self._changes_in_use = frozenset(changed)
         try:
             return self._forward(batch)
         except torch.OutOfMemoryError:
@@ -135,7 +185,9 @@ class Encoder:
         half = torch.autocast(self.device.type, dtype=torch.float16, enabled=self.device.type == "cuda")
         with torch.inference_mode(), half:
             features, logits = self._split(place)
-        probs = None if logits is None or logits.ndim != 2 else torch.softmax(logits.float(), dim=1).cpu()
+        probs = None
+        if logits is not None and logits.ndim == 2 and self.has_head:
+            probs = torch.softmax(logits.float(), dim=1).cpu()
         return _flat(features, len(batch)).float().cpu(), probs
 
     def embed(self, batch: Tensor) -> Tensor:
@@ -169,127 +221,32 @@ def _flat(features: Tensor, n: int) -> Tensor:
 
 def _watch_last_linear(model: torch.nn.Module) -> Split:
     """Features are what the last linear layer takes where the model returns what that layer gives."""
-    from torch import nn
 
     def split(batch: Tensor) -> tuple[Tensor, Tensor | None]:
-        seen: list[tuple[Tensor, Tensor]] = []
-        hooks = [
-            layer.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
-            for layer in model.modules()
-            if isinstance(layer, nn.Linear)
-        ]
-        try:
-            output = model(batch)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        if seen and seen[-1][1] is output:
-            return seen[-1][0], output
-        return output, None
+        features, logits, _ = _run(model, batch)
+        return features, logits
 
     return split
 
 
-def _load_timm(name: str, architecture: str, tag: str, weights: str | Path | None, device: str | None) -> Encoder:
-    import timm
-    from timm.data.config import resolve_data_config
-    from timm.data.transforms_factory import create_transform
-
-    full = f"{architecture}.{tag}" if tag else architecture
-    if not timm.is_model(architecture):
-        raise InputError(f"unknown timm model '{full}'{did_you_mean(architecture, timm.list_models())}")
-    if weights is None:
-        known = timm.list_models(f"{architecture}.*", pretrained=True)
-        if tag and full not in known:
-            raise InputError(f"no weights '{full}' in timm{did_you_mean(full, known)}")
-        model = download(lambda: timm.create_model(full, pretrained=True), name, ADVICE)
-    else:
-        state = read_weights(weights)
-        classifier = getattr(timm.get_pretrained_cfg(full), "classifier", None)
-        head = f"{classifier}.weight" if isinstance(classifier, str) else ""
-        n_classes = len(state[head]) if head in state else 0
-        model = fill(timm.create_model(full if tag else architecture, num_classes=n_classes), state, name, weights)
-
-    def split(batch: Tensor) -> tuple[Tensor, Tensor | None]:
-        maps = model.forward_features(batch)
-        features = model.forward_head(maps, pre_logits=True)
-        return features, model.forward_head(maps) if model.num_classes else None
-
-    config: dict[str, Any] = resolve_data_config({}, model=model)  # type: ignore[no-untyped-call]
-    preprocessing = {key: config[key] for key in ("input_size", "interpolation", "mean", "std", "crop_pct")}
-    transform = create_transform(**config)
-    return Encoder(name, model, transform, preprocessing=preprocessing, split=split, device=device)
-
-
-def _load_torchvision(
-    name: str, architecture: str, tag: str, weights: str | Path | None, device: str | None
-) -> Encoder:
-    from torchvision import models
-
-    if architecture not in (known := models.list_models(models)):
-        raise InputError(f"unknown torchvision model '{architecture}'{did_you_mean(architecture, known)}")
-    versions = models.get_model_weights(architecture)
-    by_tag = {version.name.lower(): version for version in versions}
-    if tag and tag.lower() not in by_tag:
-        raise InputError(f"no weights '{tag}' of torchvision's {architecture}{did_you_mean(tag.lower(), by_tag)}")
-    version = by_tag[tag.lower()] if tag else versions.DEFAULT
-    if weights is None:
-        model = download(lambda: models.get_model(architecture, weights=version), name, ADVICE)
-    else:
-        model = fill(models.get_model(architecture, weights=None), read_weights(weights), name, weights)
-    transform = version.transforms()
-    return Encoder(name, model, transform, preprocessing={"transform": repr(transform)}, device=device)
-
-
-def _load_open_clip(name: str, architecture: str, tag: str, weights: str | Path | None, device: str | None) -> Encoder:
-    import open_clip
-
-    known = ["/".join(pair) for pair in open_clip.list_pretrained()]
-    if weights is None and f"{architecture}/{tag}" not in known:
-        raise InputError(
-            f"unknown open_clip model '{architecture}.{tag}'{did_you_mean(f'{architecture}/{tag}', known)}"
-        )
-    source = str(weights) if weights is not None else tag
-    clip, _, transform = download(
-        lambda: open_clip.create_model_and_transforms(architecture, pretrained=source, precision="fp32"), name, ADVICE
-    )
-    config = open_clip.get_model_preprocess_cfg(clip)
-    preprocessing = {key: config[key] for key in sorted(config)}
-    visual = clip.visual
-    return Encoder(
-        name, visual, transform, preprocessing=preprocessing, split=lambda batch: (visual(batch), None), device=device
-    )
-
-
-def _load_hugging_face(
-    name: str, architecture: str, tag: str, weights: str | Path | None, device: str | None
-) -> Encoder:
-    try:
-        from transformers import AutoImageProcessor, AutoModelForImageClassification
-    except ImportError as error:
-        raise MissingExtraError(f"'{name}' needs transformers; pip install 'fennec-recommender[hf]'") from error
+def _run(model: torch.nn.Module, batch: Tensor) -> tuple[Tensor, Tensor | None, torch.nn.Module | None]:
+    """Features, logits and the layer that gives them; the output and twice None where no linear layer gives it."""
     from torch import nn
 
-    class Logits(nn.Module):
-        """The model, answering with a tensor."""
-
-        def __init__(self, model: nn.Module) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, batch: Tensor) -> Tensor:
-            logits: Tensor = self.model(pixel_values=batch).logits
-            return logits
-
-    source = str(weights) if weights is not None else name.removeprefix("hf:")
-    processor = download(lambda: AutoImageProcessor.from_pretrained(source), name, ADVICE)  # type: ignore[no-untyped-call]
-    model = download(lambda: AutoModelForImageClassification.from_pretrained(source), name, ADVICE)
-
-    def transform(image: Image.Image) -> Tensor:
-        pixels: Tensor = processor(images=image, return_tensors="pt")["pixel_values"][0]
-        return pixels
-
-    return Encoder(name, Logits(model), transform, preprocessing=processor.to_dict(), device=device)
+    seen: list[tuple[Tensor, Tensor, nn.Module]] = []
+    hooks = [
+        layer.register_forward_hook(lambda layer, inputs, output: seen.append((inputs[0], output, layer)))
+        for layer in model.modules()
+        if isinstance(layer, nn.Linear)
+    ]
+    try:
+        output = model(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if seen and seen[-1][1] is output:
+        return seen[-1]
+    return output, None, None
 
 
 def _load_own(name: str, weights: str | Path | None, device: str | None) -> Encoder:
@@ -298,22 +255,48 @@ def _load_own(name: str, weights: str | Path | None, device: str | None) -> Enco
     from torch import nn
 
     made = make_own(name)
-    if not isinstance(made, Encoder | nn.Module):
-        raise InputError(f"'{name}' makes a {type(made).__name__}; expected a torch.nn.Module or fennec.Encoder")
-    network = made.model if isinstance(made, Encoder) else made
-    if weights is not None:
-        fill(network, read_weights(weights), name, weights)
     if isinstance(made, Encoder):
-        return Encoder(
-            name, network, made.transform, preprocessing=made.preprocessing, split=made._split, device=device
-        )
-    config: dict[str, Any] = resolve_data_config({}, model=network)  # type: ignore[no-untyped-call]
-    return Encoder(name, network, create_transform(**config), preprocessing=config, device=device)
+        own = Loaded(name, made.model, made.transform, made.preprocessing, made._split, made.has_head, made.notes)
+    elif isinstance(made, nn.Module):
+        config: dict[str, Any] = resolve_data_config({}, model=made)  # type: ignore[no-untyped-call]
+        own = Loaded(name, made, create_transform(**config), config)
+    else:
+        raise InputError(f"'{name}' makes a {type(made).__name__}; expected a torch.nn.Module or fennec.Encoder")
+    if weights is not None:
+        file = read_weights(weights)
+        ready, has_head = fitted(own.model, file.state, name, weights, lambda model: _head_of(model, own.transform))
+        own.model.load_state_dict(ready, strict=False)
+        own = replace(own, has_head=has_head, notes=(file.note, "" if has_head else NO_HEAD))
+    return _wrap(own, device)
 
 
-_LOADERS: dict[str, Callable[..., Encoder]] = {
-    "hf": _load_hugging_face,
-    "timm": _load_timm,
-    "torchvision": _load_torchvision,
-    "open_clip": _load_open_clip,
+def _wrap(found: Loaded, device: str | None) -> Encoder:
+    return Encoder(
+        found.name,
+        found.model,
+        found.transform,
+        preprocessing=found.preprocessing,
+        split=found.split,
+        has_head=found.has_head,
+        notes=found.notes,
+        device=device,
+    )
+
+
+def _head_of(model: torch.nn.Module, transform: Callable[[Image.Image], Tensor]) -> tuple[str, ...]:
+    """Name of the linear layer that gives what a network returns, found by one run; empty where there is none."""
+    import torch
+    from PIL import Image
+
+    place = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    with torch.inference_mode():
+        _, _, layer = _run(model.eval(), transform(Image.new("RGB", (224, 224), "grey"))[None].to(place))
+    return tuple(name for name, module in model.named_modules() if module is layer)
+
+
+_LOADERS: dict[str, Callable[[str, str | Path | None], Loaded]] = {
+    "hf": load_hugging_face,
+    "timm": load_timm,
+    "torchvision": load_torchvision,
+    "open_clip": load_open_clip,
 }

@@ -1,13 +1,18 @@
 """Weights of a network: downloaded or read from a file, checked, put in place, and told apart by a hash.
 
 In: a function that downloads, or a safetensors or torch file. Out: tensors by name, a filled network, a fingerprint.
+A file fits when every name has its place and every place its tensor of the same shape; the head alone may differ.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +23,43 @@ from fennec.errors import ArtifactError, OfflineError
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    State = dict[str, Tensor]
+    Heads = Callable[[torch.nn.Module], tuple[str, ...]]
+
+# Where training scripts keep weights, the ones meant for use first: averaged before raw, teacher before student.
+CONTAINERS = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "teacher", "state_dict", "model_state_dict",
+              "model_state", "model", "target_encoder", "encoder", "backbone", "network", "net", "weights", "params",
+              "module", "student")  # fmt: skip
+AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # classifiers that only training looks at
+WRAPPERS = ("module.", "_orig_mod.")  # of data-parallel training and of torch.compile
+_LOADING = threading.RLock()
+
+
+@dataclass(frozen=True, eq=False)
+class WeightFile:
+    """Tensors of a file.
+
+    Attributes:
+        state: by name, without the names of wrappers.
+        path: of the file.
+        opened: key of the container they lay in, empty where they lay open.
+        others: keys of other sets of weights beside it.
+        is_plain: whether the file holds nothing else and no wrapper.
+    """
+
+    state: State
+    path: Path
+    opened: str = ""
+    others: tuple[str, ...] = ()
+    is_plain: bool = True
+
+    @property
+    def note(self) -> str:
+        """Which of several sets was taken; empty where there was one."""
+        if not self.others:
+            return ""
+        return f"'{self.path}' holds several sets of weights: took '{self.opened}', left {', '.join(self.others)}"
 
 
 def download(build: Callable[[], Any], spec: str, advice: str) -> Any:
@@ -48,42 +90,209 @@ def download(build: Callable[[], Any], spec: str, advice: str) -> Any:
 
 
 def fingerprint(model: torch.nn.Module, preprocessing: dict[str, Any]) -> str:
-    """Hash of weights and preprocessing, 32 hexadecimal digits."""
-    digest = hashlib.sha256(json.dumps(preprocessing, sort_keys=True, default=list).encode())
+    """Hash of weights and preprocessing; independent of the device."""
+    digest = hashlib.sha256(json.dumps(preprocessing, sort_keys=True, default=str).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(tensor.detach().float().cpu().numpy()).tobytes())
     return digest.hexdigest()[:32]
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Tensors of a safetensors or torch file, without running any code in it."""
+def read_weights(path: str | Path) -> WeightFile:
+    """Tensors of a safetensors or torch file, without running any code in it.
+
+    Containers of training scripts are opened: `CONTAINERS` in this order, else the only entry that holds tensors.
+
+    Raises:
+        ArtifactError: the file is missing or damaged, or holds no tensors by name; its keys are named.
+    """
+    import argparse
     import pickle
 
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    path = Path(path)
     try:
-        if Path(path).suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise ArtifactError(f"'{path}' holds no weights ({str(error).splitlines()[0]})") from error
-    inner = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(inner, dict) or not all(isinstance(value, torch.Tensor) for value in inner.values()):
-        raise ArtifactError(f"'{path}' holds no state dictionary; expected tensors by name")
-    return inner
+        if path.suffix == ".safetensors":
+            content = load_file(path)
+        else:
+            with torch.serialization.safe_globals([argparse.Namespace]):  # training scripts keep their arguments
+                content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, SafetensorError, RuntimeError, ValueError, pickle.UnpicklingError, EOFError, KeyError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ArtifactError(f"'{path}' holds no weights ({reason})") from error
+    opened = ""
+    others: tuple[str, ...] = ()
+    inner: Any = content
+    while not (state := _tensors(inner)):
+        if not isinstance(inner, Mapping):
+            raise ArtifactError(f"'{path}' holds no state dictionary; expected tensors by name{_keys(content)}")
+        held = [key for key, value in inner.items() if _leads_to_tensors(value)]
+        known = [key for key in CONTAINERS if key in held]
+        if not known and len(held) != 1:
+            raise ArtifactError(
+                f"'{path}' holds no state dictionary that can be told from others; expected tensors by name, or one "
+                f"of {', '.join(CONTAINERS[:9])}{_keys(inner)}"
+            )
+        key = (known or held)[0]
+        others = (*others, *(str(other) for other in held if other != key))
+        opened = f"{opened}.{key}" if opened else str(key)
+        inner = inner[key]
+    bare = _unwrapped(state)
+    return WeightFile(bare, path, opened, others, not opened and bare.keys() == content.keys())
 
 
-def fill(model: torch.nn.Module, state: dict[str, Tensor], name: str, path: str | Path) -> torch.nn.Module:
-    """Load weights strictly, up to a head that the file has and the model does not."""
-    try:
-        missing, _ = model.load_state_dict({key: value.float() for key, value in state.items()}, strict=False)
-    except RuntimeError as error:
-        lines = str(error).splitlines()
-        raise ArtifactError(f"'{path}' does not hold weights of '{name}': {lines[-1].strip()}") from error
-    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
-    if missing:
-        raise ArtifactError(f"'{path}' lacks {len(missing)} tensors of '{name}', first '{missing[0]}'")
-    return model
+def _tensors(value: Any) -> State:
+    """A dictionary of tensors by name; empty where it is something else."""
+    import torch
+
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        return {}
+    if any(isinstance(item, Mapping) for item in value.values()):
+        return {}
+    found = {key: item for key, item in value.items() if isinstance(item, torch.Tensor)}
+    return found if 2 * len(found) > len(value) else {}  # beside counters and other plain values
+
+
+def _leads_to_tensors(value: Any, depth: int = 3) -> bool:
+    if _tensors(value):
+        return True
+    return (
+        depth > 0
+        and isinstance(value, Mapping)
+        and "param_groups" not in value  # an optimiser's memory of the weights
+        and any(_leads_to_tensors(item, depth - 1) for item in value.values())
+    )
+
+
+def _unwrapped(state: State) -> State:
+    for _ in range(2 * len(WRAPPERS)):  # in either order, and wrapped twice
+        for wrapper in WRAPPERS:
+            if all(key.startswith(wrapper) for key in state):
+                state = {key.removeprefix(wrapper): value for key, value in state.items()}
+    return state
+
+
+def _keys(content: Any) -> str:
+    if not isinstance(content, Mapping):
+        return f"; it holds a {type(content).__name__}"
+    names = [str(key) for key in content]
+    return f"; its keys are {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else "; it is empty"
+
+
+def fitted(
+    model: torch.nn.Module, state: Mapping[str, Tensor], name: str, path: str | Path, heads: Heads
+) -> tuple[State, bool]:
+    """Weights in the shape of a network, ready for `load_state_dict(..., strict=False)`.
+
+    A common prefix (`backbone.`, `encoder.`, ...) is taken off where what stands behind it fits and nothing else does.
+    A head that is missing or of another size becomes zeros: it is no source head.
+
+    Args:
+        model: the network.
+        state: tensors by name.
+        name: of the model, for messages.
+        path: of the file, for messages.
+        heads: names of the modules, of a network, that make up its head.
+
+    Returns:
+        Tensors by name, and whether the head came from the file as well.
+
+    Raises:
+        ArtifactError: names without a place, places without a tensor, or shapes that differ, beyond the head.
+    """
+    import torch
+
+    wanted = model.state_dict()
+    misfit = _misfit(wanted, state)
+    if misfit:
+        head = tuple(f"{part}." for part in heads(model))
+        misfit = [problem for problem in misfit if not problem[0].startswith(head)]
+        prefixes = _prefixes(wanted, state, head) if misfit else []
+        if len(prefixes) == 1:
+            start, misfit = prefixes[0], []
+            state = {key.removeprefix(start): value for key, value in state.items() if key.startswith(start)}
+    if misfit:
+        raise ArtifactError(f"'{path}' does not hold weights of '{name}': {_describe(misfit, wanted, state)}")
+    usable = {key: state[key] for key in wanted if key in state and state[key].shape == wanted[key].shape}
+    lost = {key: torch.zeros_like(wanted[key]) for key in wanted if key not in usable and not _is_counter(key)}
+    ready: State = OrderedDict({**usable, **lost})
+    ready._metadata = getattr(wanted, "_metadata", {})  # type: ignore[attr-defined]  # versions of the layers' formats
+    return ready, all(key.startswith(AUXILIARY) for key in lost)
+
+
+def _is_counter(key: str) -> bool:
+    """Of batch norm; no forward pass in evaluation reads it."""
+    return key.endswith("num_batches_tracked")
+
+
+def _misfit(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[tuple[str, str]]:
+    """Pairs of a name and what is wrong with it: no place, lacking, or of another shape."""
+    extra = [key for key in state if key not in wanted]
+    problems = [(key, "extra") for key in extra] if not all(map(_is_counter, extra)) else []
+    problems += [(key, "lacking") for key in wanted if key not in state and not _is_counter(key)]
+    return problems + [(key, "shape") for key in wanted if key in state and wanted[key].shape != state[key].shape]
+
+
+def _prefixes(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], head: tuple[str, ...]) -> list[str]:
+    """Beginnings of names behind which everything that the network needs stands in its shape."""
+    needed = [key for key in wanted if not _is_counter(key) and not key.startswith(head)]
+    starts = {key[: len(key) - len(needed[0])] for key in state if needed and key.endswith(f".{needed[0]}")}
+    return [
+        start
+        for start in sorted(starts)
+        if all(f"{start}{key}" in state and state[f"{start}{key}"].shape == wanted[key].shape for key in needed)
+        and all(key.removeprefix(start) in wanted or key.removeprefix(start).startswith(head)
+                or _is_counter(key) for key in state if key.startswith(start))
+    ]  # fmt: skip
+
+
+def _describe(misfit: list[tuple[str, str]], wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+    parts = []
+    for kind, text in (("extra", "{} tensors have no place"), ("lacking", "it lacks {} tensors"),
+                       ("shape", "{} have another shape")):  # fmt: skip
+        names = [key for key, problem in misfit if problem == kind]
+        if names:
+            parts.append(f"{text.format(len(names))}, first '{names[0]}'")
+            if kind == "shape":
+                parts[-1] += f", {tuple(state[names[0]].shape)} instead of {tuple(wanted[names[0]].shape)}"
+    return "; ".join(parts)
+
+
+@contextmanager
+def filling(name: str, path: str | Path, heads: Heads) -> Iterator[dict[str, bool]]:
+    """While this is open, a library that puts weights into a network has them checked by `fitted`.
+
+    The libraries know what their weights need (names of other releases, an offset of classes, switches of the
+    network), but some take a file that fits in part without a word, and none takes one without its head.
+
+    Args:
+        name: of the model, for messages.
+        path: of the file, for messages.
+        heads: names of the modules, of a network, that make up its head.
+
+    Yields:
+        A dictionary, where `head` says afterwards whether the head came from the file.
+    """
+    from torch.nn import Module
+    from torch.nn.modules.module import _IncompatibleKeys
+
+    found = {"head": True}
+    owner = threading.get_ident()
+    original = Module.load_state_dict
+
+    def load(self: Module, state: Mapping[str, Any], *arguments: Any, **options: Any) -> Any:
+        if threading.get_ident() != owner:
+            return original(self, state, *arguments, **options)
+        ready, found["head"] = fitted(self, state, name, path, heads)
+        original(self, ready, strict=False)
+        return _IncompatibleKeys([], [])
+
+    with _LOADING:
+        Module.load_state_dict = load  # type: ignore[assignment,method-assign]
+        try:
+            yield found
+        finally:
+            Module.load_state_dict = original  # type: ignore[method-assign]

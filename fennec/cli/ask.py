@@ -151,6 +151,12 @@ def score(
     """Score models by forward passes over the images, without fine-tuning."""
     from dataclasses import replace
 
+    from fennec.checkpoints.names import plain_name
+
+    listed = {plain_name(model) for model in names(models)}
+    for name in pairs(weights or [], "--weights expects MODEL=FILE"):
+        if plain_name(name) not in listed:
+            raise InputError(f"--weights names '{name}', which is not among --models {models}")
     images = opened(dataset, split, image_column, label_column, quiet=quiet)
     ranking = _score(images, names(models), metric, weights, device, max_images, seed, progress=not quiet)
     print_ranking(replace(ranking, models=ranking.models[:n]), as_json, as_csv, quiet)

@@ -1,7 +1,8 @@
 """One pass of a model over a dataset: the features and probabilities that all metrics share.
 
 In: `Encoder`, `ImageDataset`. Out: `FeatureSet`. Every batch is kept in the cache under what it depends on
-(weights, preprocessing, pixels), so that an interrupted run goes on and a repeated one is free.
+(weights, structure and code, preprocessing, precision, pixels), so that an interrupted run goes on and a repeated one
+is free.
 """
 
 from __future__ import annotations
@@ -88,9 +89,10 @@ def extract_features(
     positions: list[int] = []
     refused: list[tuple[str, str]] = []
     parts: list[dict[str, Floats]] = []
+    folder = cache_dir() / "features" / encoder.fingerprint if cached else None
     with progress_bar(encoder.name, len(chosen), shown=progress) as advance:
         for batch in _batches(iter_images(dataset, chosen, report), batch_size):
-            part, reasons = _encode(encoder, [image for _, image in batch], cached=cached)
+            part, reasons = _encode(encoder, [image for _, image in batch], folder)
             refused += [(dataset.items[batch[row][0]], reason) for row, reason in sorted(reasons.items())]
             if len(refused) > 1:  # a model that fails on everything need not see everything
                 check_tolerable(refused, len(chosen))
@@ -136,12 +138,14 @@ def _batches(images: Iterator[tuple[int, Image.Image]], size: int) -> Iterator[l
         yield batch
 
 
-def _encode(encoder: Encoder, images: list[Image.Image], *, cached: bool) -> tuple[dict[str, Floats], dict[int, str]]:
+def _encode(
+    encoder: Encoder, images: list[Image.Image], folder: Path | None
+) -> tuple[dict[str, Floats], dict[int, str]]:
     """Features and probabilities of pictures, from the cache where it has them, and of which there are none and why."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file, save
 
-    path = _cache_file(encoder, images) if cached else None
+    path = None if folder is None else folder / f"{_pixels(images)}.safetensors"
     part: dict[str, Floats] = {}
     failed: dict[int, str] = {}
     if path is not None:
@@ -160,9 +164,9 @@ def _encode(encoder: Encoder, images: list[Image.Image], *, cached: bool) -> tup
     return {name: values[good] for name, values in part.items()} if good else {}, failed
 
 
-def _cache_file(encoder: Encoder, images: list[Image.Image]) -> Path:
-    digest = hashlib.sha256(encoder.device.type.encode())
+def _pixels(images: list[Image.Image]) -> str:
+    digest = hashlib.sha256()
     for image in images:
         digest.update(repr(image.size).encode())
         digest.update(image.tobytes())
-    return cache_dir() / "features" / encoder.fingerprint / f"{digest.hexdigest()[:32]}.safetensors"
+    return digest.hexdigest()[:32]

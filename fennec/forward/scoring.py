@@ -17,6 +17,7 @@ from scipy.stats import rankdata
 
 from fennec.checkpoints.catalog import load_catalog
 from fennec.checkpoints.encoders import Encoder
+from fennec.checkpoints.names import plain_name
 from fennec.errors import FennecError, InputError, ModelFailedError
 from fennec.images.datasets import ImageDataset
 from fennec.metrics import Metric, Score, find_metric
@@ -88,6 +89,7 @@ def score_models(
         if encoder.name in {*sets, *failures}:
             notes.append(f"'{model}' is '{encoder.name}', which is among the models already")
             continue
+        notes += [f"{encoder.name}: {note}" for note in encoder.notes]
         try:
             sets[encoder.name] = extract_features(
                 encoder, dataset, max_images=max_images, random_state=random_state, progress=progress
@@ -155,7 +157,10 @@ def _check_names(models: Sequence[str | Encoder]) -> None:
 
 
 def _load(model: str | Encoder, weights: Mapping[str, str | Path], device: str | None) -> Encoder:
-    return model if isinstance(model, Encoder) else Encoder.load(model, weights=weights.get(model), device=device)
+    if isinstance(model, Encoder):
+        return model
+    files = {plain_name(name): file for name, file in weights.items()}
+    return Encoder.load(model, weights=files.get(plain_name(model)), device=device)
 
 
 def on_common_images(sets: Sequence[FeatureSet]) -> list[FeatureSet]:

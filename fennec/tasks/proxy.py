@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fennec.checkpoints.loaders import build_open_clip, load_timm
+from fennec.checkpoints.names import plain_name
 from fennec.checkpoints.weights import download, fingerprint
 from fennec.errors import ArtifactError, InputError, did_you_mean
 from fennec.settings import data_dir, default_device
@@ -64,13 +66,14 @@ class Proxy:
 
         Args:
             spec: `fennec-mini`; an open_clip tower `ViT-L-14/openai`, `hf-hub:ORG/NAME`, or a folder with
-                `open_clip_config.json` and weights (also as `local-dir:FOLDER`); or a timm model
-                `timm:NAME.tag`.
+                `open_clip_config.json` and weights (also as `local-dir:FOLDER`); a timm model `timm:NAME.tag` or
+                `hf-hub:timm/NAME.tag`; or the address of the page of one of these.
             device: `cpu`, `cuda`, ...; the default device when None.
-            weights: local safetensors file for a timm model, instead of a download.
+            weights: local file for a timm model or an open_clip tower, instead of a download.
 
         Raises:
             InputError: nothing has this name; the nearest are offered.
+            UnknownModelError: a name that means several sets of weights.
             OfflineError: the weights must be downloaded and the hub cannot be reached.
             ArtifactError: local weights are damaged or do not fit.
 
@@ -80,9 +83,14 @@ class Proxy:
         """
         if spec == BUNDLED:
             return load_bundled(data_dir() / "proxies" / BUNDLED, device)
-        if spec.startswith("timm:"):
-            return _load_timm(spec, device, weights)
-        return _load_open_clip(spec, device)
+        if Path(spec.removeprefix("local-dir:")).is_dir():
+            return _load_open_clip(spec, device, weights)
+        library, _, rest = plain_name(spec).rpartition(":")
+        if library == "timm":
+            return _load_timm(rest, device, weights)
+        if library == "open_clip":
+            rest = "/".join(rest.split(".", 1))
+        return _load_open_clip(f"hf-hub:{rest}" if library == "hf" else rest, device, weights)
 
     @property
     def n_features(self) -> int:
@@ -179,50 +187,27 @@ def _square_transform(input_size: int, mean: list[float], std: list[float]) -> C
     return transform
 
 
-def _load_timm(spec: str, device: str | None, weights: str | Path | None) -> Proxy:
-    import timm
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-    from timm.data.config import resolve_data_config
-    from timm.data.transforms_factory import create_transform
-
-    name = spec.removeprefix("timm:")
-    architecture = name.partition(".")[0]
-    if not timm.is_model(architecture):
-        raise InputError(f"unknown timm model '{name}'{did_you_mean(architecture, timm.list_models())}")
-    if weights is None:
-        known = timm.list_models(f"{architecture}.*", pretrained=True)
-        if "." in name and name not in known:
-            raise InputError(f"no weights '{name}' in timm{did_you_mean(name, known)}")
-        model = download(lambda: timm.create_model(name, pretrained=True, num_classes=0), spec, ADVICE)
-    else:
-        model = timm.create_model(architecture, num_classes=0)
-        try:
-            missing, _ = model.load_state_dict(load_file(weights), strict=False)
-        except (OSError, SafetensorError, RuntimeError) as error:
-            raise ArtifactError(f"{weights} does not hold weights of {architecture}: {error}") from error
-        if missing:
-            raise ArtifactError(f"{weights} lacks {len(missing)} tensors of {architecture}, first '{missing[0]}'")
-    config: dict[str, Any] = resolve_data_config({}, model=model)  # type: ignore[no-untyped-call]
-    transform = create_transform(**config)
+def _load_timm(name: str, device: str | None, weights: str | Path | None) -> Proxy:
+    found = load_timm(name, weights, n_classes=0, advice=ADVICE)
     return Proxy(
-        spec,
-        model.float(),
-        transform,
-        input_size=config["input_size"][-1],
-        preprocessing={key: config[key] for key in ("input_size", "interpolation", "mean", "std", "crop_pct")},
+        f"timm:{name}",
+        found.model.float(),
+        found.transform,
+        input_size=found.preprocessing["input_size"][-1],
+        preprocessing=found.preprocessing,
         device=device,
     )
 
 
-def _load_open_clip(spec: str, device: str | None) -> Proxy:
+def _load_open_clip(spec: str, device: str | None, weights: str | Path | None) -> Proxy:
     import open_clip
 
     folder = Path(spec.removeprefix("local-dir:"))
-    if spec.startswith("hf-hub:"):
-        arguments = {"model_name": spec}
-    elif (folder / "open_clip_config.json").is_file():
-        arguments = {"model_name": f"local-dir:{folder}"}
+    if spec.startswith("hf-hub:") or (folder / "open_clip_config.json").is_file():
+        source = spec if spec.startswith("hf-hub:") else f"local-dir:{folder}"
+        clip, _, transform = download(
+            lambda: open_clip.create_model_and_transforms(source, precision="fp32"), spec, ADVICE
+        )
     else:
         architecture, _, tag = spec.rpartition("/")
         known = ["/".join(pair) for pair in open_clip.list_pretrained()]
@@ -232,14 +217,11 @@ def _load_open_clip(spec: str, device: str | None) -> Proxy:
                 f"unknown proxy '{spec}'{hint} (expected {BUNDLED}, ARCHITECTURE/TAG of open_clip, hf-hub:ORG/NAME, "
                 "timm:NAME, or a folder with open_clip_config.json)"
             )
-        arguments = {"model_name": architecture, "pretrained": tag}
-    clip, _, transform = download(
-        lambda: open_clip.create_model_and_transforms(**arguments, precision="fp32"), spec, ADVICE
-    )
+        clip, transform, _ = build_open_clip(architecture, tag, weights, advice=ADVICE)
     config = open_clip.get_model_preprocess_cfg(clip)
     size = config["size"]
     return Proxy(
-        folder.name if "local-dir:" in arguments["model_name"] else spec,
+        spec if spec.startswith("hf-hub:") or not folder.is_dir() else folder.name,
         clip.visual.float(),
         transform,
         input_size=size if isinstance(size, int) else min(size),

@@ -42,9 +42,7 @@ def test_measure__finetune__training_helps_and_weights_are_put_back(bench: dict[
     images = open_task(bench["sea"], n_train=40)
     first = measure(encoder, images, QUICK)
     assert first["curve"][-1] < first["curve"][0]
-    from fennec.tasks.proxy import fingerprint
-
-    assert fingerprint(encoder.model, encoder.preprocessing) == before
+    assert encoder.fingerprint == before
     state = torch.random.get_rng_state()
     assert measure(encoder, images, QUICK) == first
     assert torch.equal(torch.random.get_rng_state(), state)

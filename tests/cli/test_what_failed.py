@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import timm
+import torch
 
 from fennec.cli import main as cli
+from tests.cli.conftest import Run, one_line
 
-Run = Callable[..., tuple[int, str, str]]
 NETWORKS = """
 import torch
 from torch import nn
@@ -86,8 +87,8 @@ def test_score__saturated_metric_and_options__said_and_applied(run: Run, image_f
 )
 def test_score__unusable_metric__one_line(run: Run, image_folder: Path, metric: str, message: str) -> None:
     code, out, error = run("score", image_folder, "--models", "clinets:good", "--metric", metric)
-    assert (code, out, error.count("\n")) == (1, "", 1)
-    assert message in error
+    assert (code, out) == (1, "")
+    assert message in one_line(error)
 
 
 @pytest.mark.parametrize(
@@ -107,3 +108,20 @@ def test_recommend__two_known_results_of_one_model__refused(
     code, out, error = run("recommend", image_folder, "--known", tmp_path / "tried.csv")
     assert (code, out, error.count("\n")) == (1, "", 1)
     assert message in error
+
+
+def test_score__weights_of_another_model__one_line(run: Run, image_folder: Path) -> None:
+    arguments = ("--models", "timm:resnet18.a1_in1k", "--weights", "timm:resnet34.a1_in1k=w.pth")
+    code, out, error = run("score", image_folder, *arguments)
+    assert (code, out) == (1, "")
+    assert "names 'timm:resnet34.a1_in1k', which is not among --models" in one_line(error)
+
+
+def test_score__file_without_its_head__said_in_the_notes(run: Run, image_folder: Path, tmp_path: Path) -> None:
+    state = timm.create_model("test_resnet", num_classes=0).state_dict()
+    torch.save(state, tmp_path / "body.pth")
+    model = "timm:test_resnet.r160_in1k"
+    weights = f"timm/test_resnet.r160_in1k={tmp_path / 'body.pth'}"
+    code, out, _ = run("score", image_folder, "--models", model, "--weights", weights, "--metric", "ncc", "--json")
+    assert code == 0
+    assert any("no source head" in note for note in json.loads(out)["notes"])

@@ -224,7 +224,7 @@ def test_extract_features__everything_fails__stops_early(images: ImageDataset) -
         raise ValueError("never")
 
     with pytest.raises(ModelFailedError, match="it fails on 5 of the pictures"):
-        extract_features(encoder("bad", transform=transform), images, batch_size=5)
+        extract_features(encoder("bad", transform=transform), images, batch_size=5, cached=False)
     assert len(calls) == 5
 
 

@@ -98,13 +98,20 @@ def test_load__timm_from_a_local_file__penultimate_features(name: str, tmp_path:
     torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_load__timm_file_without_or_with_another_head__as_the_file_says(tmp_path: Path) -> None:
+def test_load__timm_file_without_or_with_another_head__features_and_no_source_head(tmp_path: Path) -> None:
+    whole = timm.create_model("test_resnet").eval()
+    batch = torch.rand(1, 3, 160, 160)
     for n_classes in (0, 7):
         model = timm.create_model("test_resnet", num_classes=n_classes)
+        model.load_state_dict({k: v for k, v in whole.state_dict().items() if not k.startswith("fc.")}, strict=False)
         torch.save({"state_dict": model.state_dict()}, tmp_path / "w.pth")
-        _, probs = Encoder.load("timm:test_resnet.r160_in1k", weights=tmp_path / "w.pth")(torch.rand(1, 3, 160, 160))
-        assert (probs is None) == (n_classes == 0)
-        assert probs is None or probs.shape == (1, 7)
+        encoder = Encoder.load("timm:test_resnet.r160_in1k", weights=tmp_path / "w.pth")
+        features, probs = encoder(batch)
+        assert probs is None
+        assert "no source head" in encoder.notes[0]
+        with torch.inference_mode():
+            expected = whole.forward_head(whole.forward_features(batch), pre_logits=True)
+        torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_load__torchvision_from_a_local_file__penultimate_features(tmp_path: Path) -> None:
