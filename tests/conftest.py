@@ -16,6 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
+from fennec.architectures.vectors import load_known_vectors
+from fennec.checkpoints.catalog import load_catalog
 from fennec.evidence.matrix import TransferMatrix
 from fennec.tasks.embedding import TaskEmbedding
 from fennec.tasks.proxy import Proxy
@@ -32,12 +34,19 @@ def _few_threads() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test reads or fills the user's cache or added models, and none waits for a hub."""
+    home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("FENNEC_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.setenv("FENNEC_HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.setenv("FENNEC_HOME", str(home))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("FENNEC_DEVICE", "cpu")
+    yield
+    if (home / "added_models.json").exists():  # the next test has a home of its own, and perhaps a module of this name
+        load_catalog.cache_clear()
+        load_known_vectors.cache_clear()
+        for name in [name for name in sys.modules if name.startswith("mynets")]:
+            del sys.modules[name]
 
 
 @pytest.fixture

@@ -53,8 +53,8 @@ def open_dataset(
         MissingExtraError: the `datasets` library is needed and not installed.
 
     Example:
-        >>> print(open_dataset("sklearn:digits").taken)
-        sklearn:digits: 1,797 pictures, 10 classes (3 183, 1 182, 5 182, ...)
+        >>> str(open_dataset("sklearn:digits").taken)
+        'sklearn:digits: 1,797 pictures, 10 classes (3 183, 1 182, 5 182, ...)'
     """
     if isinstance(source, ImageDataset):
         if split or image_column or label_column:
@@ -81,8 +81,8 @@ def open_pictures(
 
     Example:
         >>> import numpy as np
-        >>> print(open_pictures(np.zeros((3, 8, 8), dtype=np.uint8), ["cat", "dog", None]).taken)
-        pictures: 2 pictures, 2 classes (cat 1, dog 1); without a label and left out: 1
+        >>> str(open_pictures(np.zeros((5, 8, 8), dtype=np.uint8), ["cat", "dog", "cat", "dog", None]).taken)
+        'pictures: 4 pictures, 2 classes (cat 2, dog 2); without a label and left out: 1'
     """
     from PIL import Image
 
