@@ -28,6 +28,7 @@ docs: $(BIN)/.ready  ## API reference from the docstrings, in build/docs
 
 bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; about seven hours
 	$(BIN)/python benchmark/space/leave_one_task_out.py
+	$(BIN)/python benchmark/space/leave_one_study_out.py
 	$(BIN)/python benchmark/space/partial_knowledge.py
 	$(BIN)/python benchmark/space/certainty.py
 	$(BIN)/python benchmark/space/ablation.py

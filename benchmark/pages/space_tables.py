@@ -83,6 +83,23 @@ def front_page() -> str:
     return markdown(["how the models are put in order", "agreement", "lost with 1", "lost with 3", "lost with 5"], rows)
 
 
+def leave_one_study_out() -> str:
+    """Mean tau_w of every study of thirty models or more, and of all, with the study itself as the upper end."""
+    results = pd.read_parquet(RESULTS / "leave_one_study_out.parquet")
+    taus = results[results["measure"] == "tau_w"]
+    table = taus.groupby(["study", "protocol", "n_models", "method"])["value"].mean().unstack()
+    names = ["params", "imagenet", "fennec", "own-history"]
+    shown = table[table.index.get_level_values("n_models") >= 30]
+    rows = [
+        [study, protocol, f"{n_models}", *(number(value) for value in row[names])]
+        for (study, protocol, n_models), row in shown.iterrows()
+    ]
+    rows.append(
+        ["mean of all", "", f"{len(table)} orders", *(number(table[name].mean(skipna=False)) for name in names)]
+    )
+    return markdown(["study left out", "protocol", "models", *names], rows)
+
+
 def duels() -> str:
     """Tasks won, tied and lost in tau_w by the default against other methods, hub by hub."""
     results = pd.read_csv(RESULTS / "leave_one_task_out.csv")
@@ -247,5 +264,5 @@ def experiments_lab24() -> str:
 
 
 TABLES = (
-    front_page, leave_one_task_out, measures, duels, coverage, calibration, portfolio, resemblance, partial_knowledge,
-          hub_study, ablation, proxies_in_the_space, experiments, experiments_lab24)  # fmt: skip
+    front_page, leave_one_study_out, leave_one_task_out, measures, duels, coverage, calibration, portfolio, resemblance,
+    partial_knowledge, hub_study, ablation, proxies_in_the_space, experiments, experiments_lab24)  # fmt: skip

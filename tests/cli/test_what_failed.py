@@ -36,7 +36,7 @@ def pair():
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """Runs the command beside a module with two networks: exit code, stdout, stderr."""
-    (tmp_path / "clinets.py").write_text(NETWORKS)
+    (tmp_path / "testnets.py").write_text(NETWORKS)
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: object) -> tuple[int, str, str]:
@@ -54,21 +54,21 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
 
 def test_score__unreadable_images_and_a_bad_model__said_in_every_form(run: Run, image_folder: Path) -> None:
     (image_folder / "cat" / "0.png").write_bytes(b"broken")
-    arguments = ("score", image_folder, "--models", "clinets:pair,clinets:good", "--metric", "ncc")
+    arguments = ("score", image_folder, "--models", "testnets:pair,testnets:good", "--metric", "ncc")
     code, out, error = run(*arguments)
     assert code == 0
     assert "1 images could not be read and were skipped" in out
-    assert "clinets:pair: the network gives a tuple" in out
+    assert "testnets:pair: the network gives a tuple" in out
     assert error.splitlines()[1:] == ["skipped cat/0.png: not an image, or of an unknown format"]
     document = json.loads(run(*arguments, "--json")[1])
     assert document["n_images"] == 5
     assert document["skipped"] == [["cat/0.png", "not an image, or of an unknown format"]]
     assert [model["method"] for model in document["models"]] == ["scored", "failed"]
-    assert run(*arguments, "-q")[1].split() == ["clinets:good", "clinets:pair"]
+    assert run(*arguments, "-q")[1].split() == ["testnets:good", "testnets:pair"]
 
 
 def test_score__saturated_metric_and_options__said_and_applied(run: Run, image_folder: Path) -> None:
-    options = ("score", image_folder, "--models", "clinets:good", "--metric")
+    options = ("score", image_folder, "--models", "testnets:good", "--metric")
     out = run(*options, "sfda,logme")[1]
     assert "it saturates, 48 features for 6 samples" in " ".join(out.split())
     document = json.loads(run(*options, "sfda(pca_dim=1), ped(sfda(pca_dim=1), n_sigma=0.3),knn", "--json")[1])
@@ -86,7 +86,7 @@ def test_score__saturated_metric_and_options__said_and_applied(run: Run, image_f
     ],
 )
 def test_score__unusable_metric__one_line(run: Run, image_folder: Path, metric: str, message: str) -> None:
-    code, out, error = run("score", image_folder, "--models", "clinets:good", "--metric", metric)
+    code, out, error = run("score", image_folder, "--models", "testnets:good", "--metric", metric)
     assert (code, out) == (1, "")
     assert message in one_line(error)
 
