@@ -351,14 +351,12 @@ class ProbabilisticFactorizer(_MaskedFactorizer):
 
 def _ridge_rows(matrix: Floats, components: Floats, ridge: float) -> Floats:
     """Per row, the ridge regression of its known cells on the components, shape (n_rows, rank)."""
-    rank = len(components)
-    vectors = np.zeros((len(matrix), rank))
-    for known, rows in row_patterns(np.isfinite(matrix)):
-        if known.any():
-            design = components[:, known]
-            gram = design @ design.T + (ridge * known.sum() + 1e-12) * np.eye(rank)
-            vectors[rows] = np.linalg.solve(gram, design @ matrix[np.ix_(rows, np.flatnonzero(known))].T).T
-    return vectors
+    rank, known = len(components), np.isfinite(matrix)
+    squares = np.einsum("at,bt->tab", components, components).reshape(-1, rank * rank)
+    gram = (known.astype(np.float64) @ squares).reshape(-1, rank, rank)  # (n_rows, rank, rank)
+    gram += (ridge * known.sum(axis=1) + 1e-12)[:, None, None] * np.eye(rank)
+    answers = np.where(known, matrix, 0.0) @ components.T
+    return np.asarray(np.linalg.solve(gram, answers[:, :, None])[:, :, 0])
 
 
 def _fixed_signs(components: Floats) -> Floats:
