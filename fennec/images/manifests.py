@@ -127,9 +127,8 @@ def list_tables(
             content: bytes | Path = owner[index].source.get(column, within[index])
             return content
 
-    part, part_column = part_of_rows(rest)
-    if part_column is not None:
-        rest = rest.drop(columns=part_column)
+    part, part_columns = part_of_rows(rest)
+    rest = rest.drop(columns=part_columns)
     class_names = {key: names for table in tables for key, names in table.class_names.items()}
     labels = labels_of(rest, wanted.label, where, class_names)
     by_file = {id(table): name for table, name in zip(tables, parts, strict=True)}
@@ -139,7 +138,7 @@ def list_tables(
         for index, item in enumerate(items)
     ]  # fmt: skip
     used = {"image": column} | ({"label": ", ".join(labels.columns)} if labels.columns else {})
-    used |= {"part": part_column} if part_column is not None else {}
+    used |= {"part": ", ".join(part_columns)} if part_columns else {}
     unused = [other for other in rest.columns if other not in labels.columns]
     unused += [other for other in inside if other != column]
     notes = list(labels.notes)

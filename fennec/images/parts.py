@@ -15,40 +15,58 @@ from fennec.errors import InputError
 
 TRAIN, VAL, TEST, OTHER = "train", "val", "test", "other"
 _WORDS = {
-    TRAIN: "train training trn tr trainset trainingset trains learn learning fit",
-    VAL: "val valid validation validate dev devel development eval evaluation valset validationset devset holdout",
-    TEST: "test testing tst ts testset tests testingset",
+    TRAIN: "train training trainings trn tr trains learn learning fit entrenamiento entrainement treino treinamento",
+    VAL: "val valid validation validate dev devel development eval evaluation holdout validierung validacion",
+    TEST: "test testing tst ts tests teste prueba pruebas",
     OTHER: "pred predict prediction predictions unlabeled unlabelled unsupervised extra inference submission",
 }
 MEANINGS = {word: meaning for meaning, words in _WORDS.items() for word in words.split()}
+_JOINT = {frozenset([TRAIN, VAL]): TRAIN, frozenset([VAL, TEST]): TEST}  # `trainval`
 BESIDE_PARTS, BESIDE_CLASSES = "beside the parts", "beside the class folders"
 Folders = tuple[str, ...]  # from the root down, without the file's name
 
 # Words beside the one that matters: `train_images`, `Training Set`, `original_train`.
-_PLAIN = frozenset([
+GENERIC = frozenset([
     "image", "images", "img", "imgs", "picture", "pictures", "pic", "pics", "photo", "photos", "jpg", "jpeg", "jpegs",
     "jpegimages", "png", "pngs", "data", "dataset", "set", "sets", "split", "splits", "part", "folder", "dir", "files",
     "file", "crop", "crops", "cropped", "resized", "raw", "original", "full", "all", "final", "new", "the", "samples",
     "is", "in"
 ])  # fmt: skip
-GENERIC = _PLAIN  # a folder of such a name is no class
+_PLAIN = GENERIC | {"public", "private", "stage", "daten", "datensatz", "satz", "bilder", "imgset"}
+_GLUED = re.compile(  # `trainset`, `testdata`, `trainval`, `Trainingsdaten`, `imgtrain`
+    "({plain})?({word})({word})?({plain})?".format(
+        word="|".join(sorted((word for word in MEANINGS if len(word) > 2), key=len, reverse=True)),
+        plain="|".join(sorted((word for word in _PLAIN if len(word) > 2), key=len, reverse=True)),
+    )
+)
 
 
 def _tokens(name: str) -> list[str]:
-    """Words of a name: `seg_train`, `train2017`, `TrainImages`, `imagesTr`."""
+    """Words of a name: `seg_train`, `train2017`, `TrainImages`, `imagesTr`, `trainA`, `trainset`."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    return re.findall(r"[^\W\d_]+", spaced.casefold())
+    words = []
+    for word in re.findall(r"[^\W\d_]+", spaced.casefold()):
+        glued = None if word in MEANINGS else _GLUED.fullmatch(word)
+        words += [word] if glued is None else [piece for piece in glued.groups() if piece]
+    return words
+
+
+def _is_bare(name: str) -> bool:
+    """Whether a name is the word for a part and nothing else."""
+    return name.casefold() in MEANINGS
 
 
 def meaning(name: str) -> str | None:
     """`train`, `val`, `test` or `other` (unlabelled, extra) by the one word of a name that says so, else None.
 
+    `trainval` is a training part: both are at hand before the test.
+
     Example:
-        >>> [meaning(name) for name in ("TRAIN", "val2017", "seg_test", "Training Set", "invalid", "car")]
-        ['train', 'val', 'test', 'train', None, None]
+        >>> [meaning(name) for name in ("TRAIN", "val2017", "trainval", "Training Set", "testset", "invalid")]
+        ['train', 'val', 'train', 'train', 'test', None]
     """
-    found = {MEANINGS[token] for token in _tokens(name) if token in MEANINGS}
-    return found.pop() if len(found) == 1 else None
+    found = frozenset(MEANINGS[token] for token in _tokens(name) if token in MEANINGS)
+    return next(iter(found)) if len(found) == 1 else _JOINT.get(found)
 
 
 def is_generic(name: str) -> bool:
@@ -71,47 +89,77 @@ def are_parts(names: Collection[str]) -> bool:
     """
     if {meaning(name) for name in names} <= {None, OTHER} or any(meaning(name) is None for name in names):
         return False
-    rests = {frozenset(word for word in _tokens(name) if word not in MEANINGS and word not in _PLAIN) for name in names}
+    rests = {frozenset(words) for words in _rests(names).values()}
     own = rests - {frozenset()}
     if own and own != rests:  # `train` beside `test_stage1`; but `valid` beside `test_tube` are things
-        return len(own) == 1 and TRAIN in {MEANINGS.get(name.casefold()) for name in names}
+        return len(own) == 1 and any(_is_bare(name) and meaning(name) == TRAIN for name in names)
     return len(own) <= (1 if len(names) > 1 else 0)
 
 
-def choose_parts(available: Iterable[str], wanted: str | None, where: str) -> tuple[str, ...]:
+def _rests(names: Collection[str]) -> dict[str, list[str]]:
+    """Words of each name that say neither a part nor that there are pictures, nor count (`a. Train`)."""
+    rests = {name: [word for word in _tokens(name) if word not in MEANINGS and word not in _PLAIN] for name in names}
+    counted = {match[1].casefold() for name in names if (match := re.match(r"\W*([A-Za-z])[.)_ ]", name))}
+    return {name: words[1:] for name, words in rests.items()} if len(counted) == len(rests) > 1 else rests
+
+
+def says_split(name: str) -> bool:
+    """Whether the name of a column says that it splits, whatever its values: `data_split`, `train_or_test`.
+
+    Example:
+        >>> [says_split(name) for name in ("Split", "split_name", "train_or_test", "traintest", "split_lip", "train")]
+        [True, True, True, True, False, False]
+    """
+    words = [word for word in _tokens(name) if word not in _PLAIN - {"split", "splits"}]
+    words = [word for word in words if word not in ("name", "type", "id", "or", "and", "vs", "flag")]
+    senses = {MEANINGS[word] for word in words if word in MEANINGS}
+    own = {"split", "splits", "partition", "partitions"} & set(words)
+    return (bool(own) or len(senses) > 1) and all(word in MEANINGS or word in own for word in words)
+
+
+def choose_parts(
+    available: Iterable[str], wanted: str | None, where: str, column: str | None = None
+) -> tuple[str, ...]:
     """The part asked for, by its name or by its meaning, or else the training part by whatever name.
 
     Args:
         available: names of the parts, in any order.
         wanted: what the user asked for.
         where: the dataset, for the message.
+        column: that the names are values of, for the message.
 
     Returns:
         Names of one meaning, sorted: several where a part is kept in several (`train_1`, `train_2`); a bare word
         (`train`) wins over them. Empty where there are no parts.
 
     Raises:
-        InputError: the part is not there; the message lists those that are.
+        InputError: the part is not there, or none is asked for and no name says what it is; the message lists them.
     """
     names = sorted(set(available))
     if wanted is None:
-        return next(
-            (found for sense in (TRAIN, VAL, TEST, OTHER) if (found := of_meaning(names, sense))), tuple(names[:1])
-        )
+        found = next((found for sense in (TRAIN, VAL, TEST, OTHER) if (found := of_meaning(names, sense))), ())
+        if not found and len(names) > 1:
+            place = f"'{where}'" if column is None else f"column '{column}' of '{where}'"
+            shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+            raise InputError(f"{place} has the parts {shown} and none of these names says which is for training; "
+                             f"choose one: --split {names[0]}")  # fmt: skip
+        return found or tuple(names)
     if wanted in names:
         return (wanted,)
     same = tuple(name for name in names if name.casefold() == wanted.casefold())
     sense = meaning(wanted)
-    found = same or (of_meaning(names, sense) if sense is not None and wanted.casefold() in MEANINGS else ())
+    says = wanted.casefold() in MEANINGS or "".join(_tokens(wanted)) in ("trainval", "valtest", "testval")
+    found = same or (of_meaning(names, sense) if sense is not None and says else ())
     if not found:
         raise InputError(f"'{where}' has no split '{wanted}'; there are {', '.join(names) or 'none'}")
     return found
 
 
 def of_meaning(names: Sequence[str], sense: str) -> tuple[str, ...]:
-    """Those names that mean a part; the bare words alone where there are any."""
+    """Those names that mean a part; the bare words alone where there are any, `trainval` only where nothing else is."""
     found = tuple(name for name in names if meaning(name) == sense)
-    return tuple(name for name in found if name.casefold() in MEANINGS) or found
+    single = tuple(name for name in found if {MEANINGS.get(word, sense) for word in _tokens(name)} == {sense})
+    return tuple(name for name in found if _is_bare(name)) or single or found
 
 
 def test_parts(names: Sequence[str]) -> list[tuple[str, ...]]:

@@ -1,0 +1,86 @@
+"""Parts by other names: columns that say so by their values, folders above the classes, one shard of several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fennec.errors import InputError
+from fennec.images.open import open_dataset
+
+from .made import Files, counts, many, table
+
+FRAME = pd.DataFrame({"image": [f"{index}.png" for index in range(6)], "label": list("ababab")})
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("data set", ["train", "train", "train", "train", "test", "valid"]),
+        ("Dataset_type", ["TRAIN"] * 4 + ["TEST"] * 2),
+        ("data_split", ["training"] * 4 + ["validation"] * 2),
+        ("origin", ["trainset"] * 4 + ["testset"] * 2),
+        ("train_or_test", ["Train"] * 4 + ["Test"] * 2),
+        ("isTrain", [1] * 4 + [0] * 2),
+        ("training", [True] * 4 + [False] * 2),
+        ("is test", [False] * 4 + [True] * 2),
+    ],
+)
+def test_part_column__by_its_values__training_rows_alone(tmp_path: Path, column: str, values: Sequence[object]) -> None:
+    dataset = open_dataset(table(tmp_path, FRAME.assign(**{column: values})))
+    assert (len(dataset), counts(dataset)) == (4, {"a": 2, "b": 2})
+    assert dataset.taken.columns["part"] == column
+    assert column not in dataset.taken.columns_not_used
+
+
+def test_part_columns__one_for_each_part__read_together(tmp_path: Path) -> None:
+    frame = FRAME.assign(train=[1, 1, 1, 0, 0, 0], val=[0, 0, 0, 1, 0, 0], test=[0, 0, 0, 0, 1, 1])
+    source = table(tmp_path, frame)
+    assert [len(open_dataset(source, split=name)) for name in ("train", "val", "test")] == [3, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("valid", [1, 1, 1, 1, 0, 0]),
+        ("kind", ["train", "bus", "train", "car", "bus", "car"]),
+        ("mask", ["train/0.png", "train/1.png", "train/2.png", "test/0.png", "test/1.png", "test/2.png"]),
+        ("fit", ["test", "tube", "test", "tube", "test", "tube"]),
+    ],
+)
+def test_part_column__only_sounds_like_one__all_rows(tmp_path: Path, column: str, values: Sequence[object]) -> None:
+    dataset = open_dataset(table(tmp_path, FRAME.assign(**{column: values})))
+    assert (len(dataset), dataset.taken.part) == (6, None)
+    assert column in dataset.taken.columns_not_used
+
+
+@pytest.mark.parametrize(("column", "values"), [("split", "000011"), ("data_split", "AAAABB"), ("traintest", "111100")])
+def test_part_column__values_that_say_nothing__refused(tmp_path: Path, column: str, values: str) -> None:
+    source = table(tmp_path, FRAME.assign(**{column: list(values)}))
+    one, two = sorted(set(values))
+    with pytest.raises(InputError, match=f"column '{column}' of .* has the parts {one}, {two} and .*--split {one}"):
+        open_dataset(source)
+    assert len(open_dataset(source, split=values[0])) == 4
+
+
+FOLDERS_THAT_ARE_PARTS = [
+    (("trainval", "test"), "trainval"),
+    (("train", "val", "trainval"), "train"),
+    (("A. Training Set", "B. Testing Set"), "A. Training Set"),
+    (("Trainingsdaten", "Testdaten"), "Trainingsdaten"),
+    (("training_set", "test_set"), "training_set"),
+    (("trainset", "testset"), "trainset"),
+    (("train", "public_test", "private_test"), "train"),
+]
+
+
+@pytest.mark.parametrize(("names", "taken"), FOLDERS_THAT_ARE_PARTS)
+def test_parts__other_words_for_them__training_part(
+    tree: Callable[[Files], Path], names: Sequence[str], taken: str
+) -> None:
+    dataset = open_dataset(tree({k: v for name in names for c in "ab" for k, v in many(f"{name}/{c}", 2).items()}))
+    assert (dataset.taken.part, counts(dataset)) == (taken, {"a": 2, "b": 2})
+    assert set(dataset.taken.other_parts) == set(names) - {taken}
