@@ -116,7 +116,7 @@ def _rows_of_folders(tree: Tree, pictures: set[str]) -> tuple[list[Row], list[st
     """One row for each file, by the folders alone."""
     photos = [name for name in tree.names if name in pictures or kinds.suffix(name) in kinds.CLOSED]
     layout = lay_out(Counter(_folders(name) for name in photos))
-    part_at = {path[: path.index(part) + 1]: part for path, part in layout.part.items()}
+    part_at = {path[: path.index(part) + 1] if part in path else path: part for path, part in layout.part.items()}
     rows = []
     for name in tree.names:
         path = _folders(name)

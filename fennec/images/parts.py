@@ -7,7 +7,7 @@ parts and which are classes. A name means a part only where its siblings do: `tr
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -225,6 +225,12 @@ def lay_out(counts: Mapping[Folders, int]) -> Layout:
                 found.part |= dict.fromkeys(below, name)
                 _classes(found, below, depth + 1, counts)
             return found
+        if all(len(path) == depth + 1 for path in live) and (
+            crossed := _part_and_class({path[depth] for path in inner})
+        ):
+            for path in live:
+                found.part[path], found.label[path] = crossed[path[depth]]
+            return found
         if (unwrapped := _unwrap(found, live, depth, counts)) is None:
             break
         live, depth = unwrapped, depth + 1
@@ -232,6 +238,7 @@ def lay_out(counts: Mapping[Folders, int]) -> Layout:
     if all(len(path) > depth + 1 for path in live) and are_parts(second):  # class/part/picture
         for path in live:
             found.label[path], found.part[path] = path[depth], path[depth + 1]
+        _doubt(found, _names_below(live, depth, depth + 2))
         return found
     _classes(found, live, depth, counts, unwrap=False)
     return found
@@ -243,14 +250,37 @@ def _part_folders(inner: set[Folders], depth: int) -> set[str]:
     if are_parts(names):
         return names
     some = {name for name in names if meaning(name) is not None}
-    if len({meaning(name) for name in some}) < 2 or not are_parts(some):
+    if len({meaning(name) for name in some}) < 2:
         return set()
+    # Other words, or folders beside parts: those that hold folders hold the same classes, and the others do not.
+    below = _names_below(inner, depth, depth + 1)
+    shared = set.intersection(*([below[name] for name in some if below[name]] or [set()]))
+    enough = 1 if are_parts(some) and all(below[name] for name in some) else 2
+    return some if len(shared) >= enough and not any(below[name] & shared for name in names - some) else set()
+
+
+def _names_below(live: Collection[Folders], depth: int, lower: int) -> dict[str, set[str]]:
+    """Names of folders at a lower depth, for each name at a depth."""
     below: dict[str, set[str]] = defaultdict(set)
-    for path in inner:
-        below[path[depth]] |= set(path[depth + 1 : depth + 2])
-    # Folders beside parts: the parts hold the same classes, and the others do not.
-    shared = set.intersection(*(below[name] for name in some))
-    return some if shared and not any(below[name] & shared for name in names - some) else set()
+    for path in live:
+        below[path[depth]] |= set(path[lower : lower + 1])
+    return below
+
+
+def _part_and_class(names: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Part and class of folders that are named after both (`trainA`, `trainB`, `testA`, `testB`), else nothing."""
+    found: dict[str, tuple[str, str]] = {}
+    for name in names:
+        words = [word for word in _tokens(name) if word in MEANINGS]
+        if len(words) != 1 or len(_tokens(name)) < 2:
+            return {}
+        before, part, after = re.split(f"({re.escape(words[0])})", name, maxsplit=1, flags=re.IGNORECASE)
+        found[name] = part, f"{before.strip(' _-.')} {after.strip(' _-.')}".strip()
+    classes: dict[str, set[str]] = defaultdict(set)
+    for part, label in found.values():
+        classes[part].add(label)
+    alike = len(set(map(frozenset, classes.values()))) == 1
+    return found if alike and are_parts(classes) and len(classes) > 1 and len(found) >= 2 * len(classes) else {}
 
 
 def _unwrap(found: Layout, live: set[Folders], depth: int, counts: Mapping[Folders, int]) -> set[Folders] | None:
@@ -284,8 +314,26 @@ def _classes(
         return
     found.stray |= dict.fromkeys(live - inner, BESIDE_CLASSES)
     found.label |= {path: path[depth] for path in inner}
-    flat = {path[depth] for path in inner if len(path) == depth + 1}
-    for head in sorted(set(heads) - flat):
-        own = sorted({path[depth + 1] for path in inner if path[depth] == head})
-        if flat and len(own) > 1:
-            found.notes.append(f"class '{head}' has folders of its own ({', '.join(own[:3])}): are these the classes?")
+    _doubt(found, _names_below(inner, depth, depth + 1))
+    bare = [head for head in heads if _is_bare(head)]
+    if len({meaning(head) for head in bare}) > 1:
+        other = next(head for head in heads if head not in bare)
+        found.notes.append(f"{', '.join(bare)} are taken as classes, as '{other}' beside them is no part")
+
+
+def _doubt(found: Layout, below: Mapping[str, set[str]]) -> None:
+    """Note where the folders below those taken as classes look like the classes."""
+    often = Counter(name for names in below.values() for name in names if not is_generic(name))
+    shared = sorted(name for name, n in often.items() if n >= max(2, len(below) / 2))
+    if len(shared) > 1:
+        heads = sorted(below)
+        note = (f"{', '.join(heads[:3])}{', ...' if len(heads) > 3 else ''} are taken as classes, and hold folders of "
+                f"the same names ({', '.join(shared[:3])}{', ...' if len(shared) > 3 else ''}): if these are the "
+                f"classes, give one folder, such as '{heads[0]}', alone")  # fmt: skip
+        if note not in found.notes:
+            found.notes.append(note)
+        return
+    for head in sorted(name for name, own in below.items() if len(own) > 1):
+        if not all(below.values()):
+            own = ", ".join(sorted(below[head])[:3])
+            found.notes.append(f"class '{head}' has folders of its own ({own}): are these the classes?")

@@ -10,8 +10,9 @@ import pytest
 
 from fennec.errors import InputError
 from fennec.images.open import open_dataset
+from fennec.images.task_images import open_task
 
-from .made import Files, counts, many, table
+from .made import Files, as_folder, counts, many, table
 
 FRAME = pd.DataFrame({"image": [f"{index}.png" for index in range(6)], "label": list("ababab")})
 
@@ -84,3 +85,52 @@ def test_parts__other_words_for_them__training_part(
     dataset = open_dataset(tree({k: v for name in names for c in "ab" for k, v in many(f"{name}/{c}", 2).items()}))
     assert (dataset.taken.part, counts(dataset)) == (taken, {"a": 2, "b": 2})
     assert set(dataset.taken.other_parts) == set(names) - {taken}
+
+
+def test_parts__folders_of_other_names_beside_them__counted(tree: Callable[[Files], Path]) -> None:
+    content = {
+        k: v for part in ("Training", "Test") for c in ("Fig", "Kiwi") for k, v in many(f"{part}/{c}", 2).items()
+    }
+    dataset = open_dataset(tree({**content, **many("test-multiple_fruits", 3), **many("papers", 1)}))
+    assert (dataset.taken.part, counts(dataset)) == ("Training", {"Fig": 2, "Kiwi": 2})
+    assert dataset.taken.not_read == {"beside the parts": 1}
+    assert dataset.taken.other_parts == ("Test", "test-multiple_fruits")
+
+
+@pytest.mark.parametrize("names", [("trainA", "trainB", "testA", "testB"), ("A_train", "B_train", "A_test", "B_test")])
+def test_parts__named_with_the_class__both_read(tree: Callable[[Files], Path], names: Sequence[str]) -> None:
+    dataset = open_dataset(tree({k: v for name in names for k, v in many(name, 3).items()}))
+    assert (dataset.taken.part, counts(dataset)) == ("train", {"A": 3, "B": 3})
+    assert dataset.taken.other_parts == ("test",)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("fold_1", "fold_2", "fold_3"),
+        ("color", "grayscale", "segmented"),
+        ("40X", "100X"),
+        ("real/train", "sketch/train", "real/test", "sketch/test"),
+        ("train/art", "train/clipart", "test/art", "test/clipart"),
+    ],
+)
+def test_classes__below_folders_taken_as_classes__said(tree: Callable[[Files], Path], names: Sequence[str]) -> None:
+    dataset = open_dataset(tree({k: v for name in names for c in "ab" for k, v in many(f"{name}/{c}", 2).items()}))
+    assert "are taken as classes, and hold folders of the same names (a, b)" in str(dataset.taken)
+    assert str(dataset.taken).count("alone") == 1
+
+
+def test_classes__part_names_beside_another__said(tree: Callable[[Files], Path]) -> None:
+    dataset = open_dataset(tree({k: v for name in ("Train", "Test", "Masks") for k, v in many(name, 2).items()}))
+    assert "Test, Train are taken as classes, as 'Masks' beside them is no part" in str(dataset.taken)
+
+
+def test_classes__own_folders_of_pictures__nothing_said(tree: Callable[[Files], Path]) -> None:
+    dataset = open_dataset(tree({k: v for c in "ab" for k, v in many(f"{c}/images", 2).items()}))
+    assert (counts(dataset), dataset.taken.notes) == ({"a": 2, "b": 2}, ())
+
+
+def test_open_task__counts__those_of_the_part_used(tmp_path: Path) -> None:
+    task = open_task(str(as_folder(tmp_path / "set", {**many("a", 10), **many("b", 5)})), n_train=9)
+    assert (task.train.taken.n_images, task.test.taken.n_images) == (len(task.train), len(task.test)) == (9, 3)
+    assert (task.train.taken.class_counts, task.test.taken.class_counts) == ({"a": 5, "b": 4}, {"a": 2, "b": 1})
