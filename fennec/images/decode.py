@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -49,7 +49,7 @@ def decode(source: Content, *, min_side: int | None = None, ranges: DeepRanges |
         UnreadableImage: empty, damaged, cut short, too large, or of an unknown format.
     """
     with _readable(source) as image:
-        if min_side is not None and image.format == "JPEG":
+        if min_side is not None and image.format == "JPEG" and not isinstance(source, Image.Image):
             image.draft("RGB", (min_side, min_side))
         image.load()
         nodata = _nodata(image)  # upright pictures are copies without the tags of the file
@@ -134,7 +134,8 @@ def robust_range(values: NDArray[np.float64]) -> Range:
 def _readable(source: Content) -> Iterator[Image.Image]:
     """An open picture; whatever is wrong with it becomes `UnreadableImage`."""
     try:
-        with _own_limit(), source if isinstance(source, Image.Image) else _open(source) as image:
+        # A picture at hand stays open, it is the user's.
+        with _own_limit(), nullcontext(source) if isinstance(source, Image.Image) else _open(source) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UnreadableImage(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
             yield image
