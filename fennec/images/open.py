@@ -27,6 +27,7 @@ from .labels import Wanted, clean_labels, notes_on
 from .libraries import list_hugging_face, list_scikit_learn, list_torchvision
 from .listing import Listing, Row, take
 from .manifests import open_table
+from .parts import shard_of
 from .tables import TABLES
 
 READERS = {"torchvision": list_torchvision, "hf": list_hugging_face, "sklearn": list_scikit_learn}
@@ -203,15 +204,32 @@ def _listing(text: str, split: str | None, wanted: Wanted) -> Listing:
     if path.is_dir():
         return _folder(path, split, wanted)
     if suffix(path.name) in TABLES:
-        return open_table(path, wanted)
+        return _beside_shards(open_table(path, wanted), path)
     if is_archive_name(path.name):
         tree = open_archive(path)
         if not tree.names:
             raise InputError(f"no images in '{path}' (it holds nothing that is not hidden)")
-        return list_tree(tree, wanted)
+        return _beside_shards(list_tree(tree, wanted), path)
     if is_picture_name(path.name):
         raise InputError(f"'{path}' is one image; give the folder that holds the dataset: '{path.parent}'")
     raise InputError(f"cannot tell what '{path}' is; expected a folder, {', '.join(sorted(TABLES))}, .zip or .tar")
+
+
+def _beside_shards(listing: Listing, path: Path) -> Listing:
+    """What one file holds, with a note where others beside it are the same dataset."""
+    stem = _stem(path)
+    name, index, of = shard_of(stem)
+    ending = path.name[len(stem) :]
+    others = (
+        [_stem(other) for other in path.parent.iterdir() if other.name.endswith(ending)] if index is not None else []
+    )
+    n_files = of or sum(shard_of(other)[0] == name and shard_of(other)[1] is not None for other in others)
+    note = f"this is one of {n_files:,} files; give the folder to take them all"
+    return replace(listing, notes=(*listing.notes, note)) if n_files > 1 else listing
+
+
+def _stem(path: Path) -> str:
+    return re.sub(r"(?i)(\.tar)?\.\w+$", "", path.name)
 
 
 def _folder(path: Path, split: str | None, wanted: Wanted) -> Listing:

@@ -174,14 +174,40 @@ def shard_of(stem: str) -> tuple[str, int | None, int | None]:
         stem: file name without suffixes.
 
     Example:
-        >>> shard_of("train-00001-of-00003"), shard_of("val-000012"), shard_of("digits")
-        (('train', 1, 3), ('val', 12, None), ('digits', None, None))
+        >>> shard_of("train-00001-of-00003"), shard_of("val-000012"), shard_of("0003"), shard_of("digits")
+        (('train', 1, 3), ('val', 12, None), ('', 3, None), ('digits', None, None))
     """
     if match := re.fullmatch(r"(.+?)[-_.](\d+)[-_.]of[-_.](\d+)(?:[-_.][0-9a-f]+)?", stem, re.IGNORECASE):
         return match[1], int(match[2]), int(match[3])
-    if match := re.fullmatch(r"(.+?)[-_.](\d+)", stem):
-        return match[1], int(match[2]), None
+    if match := re.fullmatch(r"(?:(.+?)[-_.])?(\d+)", stem):
+        return match[1] or "", int(match[2]), None
     return stem, None, None
+
+
+def check_shards(files: Iterable[str], where: str) -> None:
+    """Refuse files of one dataset where some are missing: by the number in their names, or by a gap.
+
+    Args:
+        files: paths without suffixes.
+        where: the source, for the message.
+
+    Raises:
+        InputError: a file is missing.
+    """
+    there: dict[tuple[str, int | None], set[int]] = defaultdict(set)
+    for file in files:
+        folder, slash, base = file.rpartition("/")
+        name, index, of = shard_of(base)
+        if index is not None and (name or len(base) > 3):  # `7` beside `9` may be classes
+            there[folder + slash + name, of].add(index)
+    for (name, of), numbers in there.items():
+        if of is not None:
+            wanted = set(range(of)) if 0 in numbers or of not in numbers else set(range(1, of + 1))
+        else:  # numbers that begin elsewhere are years or the like
+            wanted = set(range(min(numbers), max(numbers))) if min(numbers) <= 1 else set()
+        if missing := sorted(wanted - numbers):
+            there_are = f"{len(numbers)} of {len(wanted | numbers)} files of '{name or 'one dataset'}'"
+            raise InputError(f"'{where}' has {there_are} (number {missing[0]} is missing); complete the download")
 
 
 @dataclass

@@ -12,7 +12,7 @@ from fennec.errors import InputError
 from fennec.images.open import open_dataset
 from fennec.images.task_images import open_task
 
-from .made import Files, as_folder, counts, many, table
+from .made import Files, as_folder, as_tar, counts, many, rows_of, table
 
 FRAME = pd.DataFrame({"image": [f"{index}.png" for index in range(6)], "label": list("ababab")})
 
@@ -134,3 +134,38 @@ def test_open_task__counts__those_of_the_part_used(tmp_path: Path) -> None:
     task = open_task(str(as_folder(tmp_path / "set", {**many("a", 10), **many("b", 5)})), n_train=9)
     assert (task.train.taken.n_images, task.test.taken.n_images) == (len(task.train), len(task.test)) == (9, 3)
     assert (task.train.taken.class_counts, task.test.taken.class_counts) == ({"a": 5, "b": 4}, {"a": 2, "b": 1})
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("part-0.parquet", "part-1.parquet"),
+        ("0000.parquet", "0001.parquet"),
+        ("train-00000-of-00002.parquet", "train-00001-of-00002.parquet"),
+    ],
+)
+def test_shards__one_table_of_several__said(tmp_path: Path, names: Sequence[str]) -> None:
+    for index, name in enumerate(names):
+        rows_of("wxyz", list("fgfg"), 10 * index).to_parquet(tmp_path / name)
+    assert "this is one of 2 files; give the folder" in str(open_dataset(tmp_path / names[0]).taken)
+    whole = open_dataset(tmp_path)
+    assert (len(whole), whole.taken.notes) == (8, ())
+
+
+@pytest.mark.parametrize("name", ["train-{:06d}", "{:05d}", "train-{:05d}-of-00003"])
+def test_shards__one_archive_of_several__said(tmp_path: Path, name: str) -> None:
+    for index in range(3):
+        as_tar(tmp_path / name.format(index), {**many("a", 2), **many("b", 2)})
+    assert "this is one of 3 files; give the folder" in str(open_dataset(tmp_path / f"{name.format(1)}.tar").taken)
+    (tmp_path / f"{name.format(1)}.tar").unlink()
+    with pytest.raises(InputError, match="has 2 of 3 files of .* .number 1 is missing.; complete the download"):
+        open_dataset(tmp_path)
+
+
+def test_shards__gap_between_tables__refused(tmp_path: Path) -> None:
+    for index in (0, 2):
+        rows_of("wx", list("fg"), 10 * index).to_parquet(tmp_path / f"data-{index:04d}.parquet")
+    with pytest.raises(InputError, match="has 2 of 3 files of 'data' .number 1 is missing"):
+        open_dataset(tmp_path)
+    (tmp_path / "data-0000.parquet").rename(tmp_path / "data-0003.parquet")
+    assert len(open_dataset(tmp_path)) == 4
