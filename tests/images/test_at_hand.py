@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -82,3 +84,40 @@ def test_open_pictures__files_opened_by_pillow__stay_open() -> None:
 def test_open_pictures__no_pictures__one_clear_line(picture: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
         open_pictures([picture])
+
+
+def png16(colours: np.ndarray[Any, Any]) -> bytes:
+    """A PNG of 16 bits for each colour, which Pillow does not write."""
+    height, width, n_channels = colours.shape
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[n_channels], 0, 0, 0)
+    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in colours)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_decode__deep_colours__scaled_by_the_bits_in_use(bits: int) -> None:
+    full = 2**bits - 1
+    pictures = [np.round(a / 255 * full).astype(np.uint16) for a in (*NOISE, NOISE[0] // 4)]
+    found = seen(open_pictures([png16(a) for a in pictures]))
+    for got, expected in zip(found, [*NOISE, NOISE[0] // 4], strict=True):  # one range: the dark one stays dark
+        np.testing.assert_allclose(got.astype(int), expected, atol=1)
+
+
+def test_decode__deep_colours_with_transparency__on_white() -> None:
+    picture = np.full((4, 5, 4), 65535, dtype=np.uint16)
+    picture[:2] = (4000 * 16, 0, 0, 65535)
+    picture[2:, :, 3] = 0
+    got = seen(open_pictures([png16(picture)]))[0]
+    assert (got[0, 0].tolist(), got[3, 0].tolist()) == ([249, 0, 0], [255, 255, 255])
+
+
+def test_is_flat__next_to_no_contrast__counted() -> None:
+    rng = np.random.default_rng(0)
+    pictures = [np.full((20, 20, 3), 127, np.uint8) + (rng.random((20, 20, 3)) > 0.9), NOISE[0], NOISE[1] // 16]
+    report = ReadReport()
+    assert len(list(iter_images(open_pictures(pictures), np.arange(3), report))) == 3
+    assert report.n_flat == 1
