@@ -109,7 +109,7 @@ def measure_cell(job: Job, device: str) -> Record:
 def failure(error: BaseException) -> Record:
     """How a failure stands in a record: its class, of foreign code the one it had there, and one line."""
     first = error.__cause__ if isinstance(error, ModelFailedError) and error.__cause__ else error
-    return {"status": "failed", "error": type(first).__name__, "message": " ".join(str(error).split())[:500]}
+    return {"status": "failed", "error": type(first).__name__, "message": _short(str(error))}
 
 
 def make_jobs(
@@ -186,7 +186,7 @@ def run_bench(
     _write_tasks(root, jobs)
     summary = BenchSummary()
     start = time.perf_counter()
-    told = set(said)
+    told = {_short(reason) for reason in said}
     locks: dict[Cell, BaseFileLock] = {}
 
     def claim() -> Iterator[Job]:
@@ -223,6 +223,11 @@ def run_bench(
         )
     summary.seconds = time.perf_counter() - start
     return summary
+
+
+def _short(text: str) -> str:
+    """A reason as a record has it, on one line."""
+    return " ".join(text.split())[:500]
 
 
 def _outcome(record: Record, told: set[str]) -> str:

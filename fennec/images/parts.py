@@ -351,6 +351,9 @@ def _doubt(found: Layout, below: Mapping[str, set[str]]) -> None:
     """Note where the folders below those taken as classes look like the classes."""
     often = Counter(name for names in below.values() for name in names if not is_generic(name))
     shared = sorted(name for name, n in often.items() if n >= max(2, len(below) / 2))
+    if are_parts(shared):  # and yet no parts, as another class has none
+        found.notes.append(f"folders {', '.join(shared[:3])} are taken together, as not every class has them alone")
+        return
     if len(shared) > 1:
         heads = sorted(below)
         note = (f"{', '.join(heads[:3])}{', ...' if len(heads) > 3 else ''} are taken as classes, and hold folders of "

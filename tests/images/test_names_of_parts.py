@@ -125,6 +125,13 @@ def test_classes__part_names_beside_another__said(tree: Callable[[Files], Path])
     assert "Test, Train are taken as classes, as 'Masks' beside them is no part" in str(dataset.taken)
 
 
+def test_parts__below_some_of_the_classes__said(tree: Callable[[Files], Path]) -> None:
+    content = {k: v for c in "ab" for part in ("train", "test") for k, v in many(f"{c}/{part}", 2).items()}
+    dataset = open_dataset(tree({**content, **many("c", 3)}))
+    assert counts(dataset) == {"a": 4, "b": 4, "c": 3}
+    assert dataset.taken.notes == ("folders test, train are taken together, as not every class has them alone",)
+
+
 def test_classes__own_folders_of_pictures__nothing_said(tree: Callable[[Files], Path]) -> None:
     dataset = open_dataset(tree({k: v for c in "ab" for k, v in many(f"{c}/images", 2).items()}))
     assert (counts(dataset), dataset.taken.notes) == ({"a": 2, "b": 2}, ())
