@@ -15,7 +15,7 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,7 +109,7 @@ def measure_cell(job: Job, device: str) -> Record:
 def failure(error: BaseException) -> Record:
     """How a failure stands in a record: its class, of foreign code the one it had there, and one line."""
     first = error.__cause__ if isinstance(error, ModelFailedError) and error.__cause__ else error
-    return {"status": "failed", "error": type(first).__name__, "message": " ".join(str(error).split())[:500]}
+    return {"status": "failed", "error": type(first).__name__, "message": _short(str(error))}
 
 
 def make_jobs(
@@ -165,6 +165,7 @@ def run_bench(
     devices: Sequence[str] = ("cpu",),
     retry: bool = False,
     report: Callable[[str], None] = lambda message: None,
+    said: Collection[str] = (),
 ) -> BenchSummary:
     """Measure what is not there yet and write each record as soon as it is known.
 
@@ -176,6 +177,7 @@ def run_bench(
         devices: where to compute, one for each worker, in turn.
         retry: measure cells again that failed.
         report: told about every cell, with an estimate of the time left.
+        said: reasons of failures that the user has been told already.
 
     Raises:
         FennecError: the folder cannot be written to, for example because the disk is full.
@@ -184,6 +186,7 @@ def run_bench(
     _write_tasks(root, jobs)
     summary = BenchSummary()
     start = time.perf_counter()
+    told = {_short(reason) for reason in said}
     locks: dict[Cell, BaseFileLock] = {}
 
     def claim() -> Iterator[Job]:
@@ -211,7 +214,7 @@ def run_bench(
         summary.measured += 1
         summary.failed.update([record["error"]] if record["status"] == "failed" else [])
         summary.seconds = time.perf_counter() - start
-        outcome = _outcome(record)
+        outcome = _outcome(record, told)
         passed = summary.measured + summary.kept + summary.elsewhere
         remaining = (len(jobs) - passed) * summary.seconds / summary.measured
         report(
@@ -222,9 +225,17 @@ def run_bench(
     return summary
 
 
-def _outcome(record: Record) -> str:
-    """What became of a cell, in words."""
+def _short(text: str) -> str:
+    """A reason as a record has it, on one line."""
+    return " ".join(text.split())[:500]
+
+
+def _outcome(record: Record, told: set[str]) -> str:
+    """What became of a cell, in words; a reason is told once."""
     if record["status"] == "failed":
+        if record["message"] in told:
+            return f"{record['error']}, as said above"
+        told.add(record["message"])
         return f"{record['error']}: {record['message']}"
     left_out = record.get("n_left_out", 0)
     return f"{record['value']:.3f}" + (f" ({left_out} images could not be read and were left out)" if left_out else "")

@@ -89,7 +89,14 @@ def bench(
     data = {name: describe(source, report=teller(quiet)) for name, source in tasks.items()}
     devices, default = find_devices(device, threads=threads)
     summary = run_bench(
-        results, jobs, engine=engine, workers=workers or default, devices=devices, retry=retry, report=teller(quiet)
+        results,
+        jobs,
+        engine=engine,
+        workers=workers or default,
+        devices=devices,
+        retry=retry,
+        report=teller(quiet),
+        said=[found["error"] for found in data.values() if "error" in found],
     )
     if as_json:
         print_json(

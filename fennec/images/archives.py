@@ -25,7 +25,7 @@ from fennec.errors import InputError
 from .decode import UnreadableImage
 from .folders import Tree
 from .kinds import is_hidden
-from .parts import shard_of
+from .parts import check_shards, shard_of
 
 _OPENERS: dict[bytes, Callable[..., Any]] = {
     b"\x1f\x8b": gzip.open,
@@ -63,11 +63,8 @@ def join_archives(tree: Tree, folder: Path) -> Tree:
     opened = {name: open_archive(folder / name) for name in archives}
     members: dict[str, tuple[Tree, str]] = {}
     counts = {name: shard_of(_stem(name)) for name in archives}
-    for stem, of in {(stem, of) for stem, _, of in counts.values() if of is not None}:
-        n_there = sum(found[0] == stem and found[2] == of for found in counts.values())
-        if n_there != of:
-            raise InputError(f"'{tree.where}' has {n_there} of {of} files of '{stem}'; complete the download")
-    homes = {name: counts[name][0] if counts[name][1] is not None else _stem(name) for name in archives}
+    check_shards(map(_stem, archives), tree.where)
+    homes = {name: counts[name][0] or _stem(name) for name in archives}
     twice = Counter(f"{homes[name]}/{member}" for name, inside in opened.items() for member in inside.names)
     for name, inside in opened.items():
         for member in inside.names:

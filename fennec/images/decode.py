@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -27,6 +27,8 @@ N_LOOKED = 32  # deep pictures that decide the range of a dataset
 N_VALUES = 65_536  # looked at in each of them
 NODATA_TAG = 42113  # of GDAL, in TIFF: the value of cells without data, as text
 TAIL = 0.001  # share of values beyond either end of the range: hot pixels
+DEEP_COLOUR = "16 bits in colour"
+LEAST_CONTRAST = 8  # of 255 levels between the darkest and the brightest, in one channel
 LEAST_VALUES = 20  # distinct ones, below which a picture is a mask of levels and all of them count
 
 
@@ -49,17 +51,24 @@ def decode(source: Content, *, min_side: int | None = None, ranges: DeepRanges |
         UnreadableImage: empty, damaged, cut short, too large, or of an unknown format.
     """
     with _readable(source) as image:
-        if min_side is not None and image.format == "JPEG":
+        if min_side is not None and image.format == "JPEG" and not isinstance(source, Image.Image):
             image.draft("RGB", (min_side, min_side))
+        colours = _deep_colours(source, image)
         image.load()
         nodata = _nodata(image)  # upright pictures are copies without the tags of the file
+        if colours is not None:
+            top = (ranges.get(DEEP_COLOUR) if ranges is not None else None) or _top(colours)
+            scaled = (np.clip(colours, *top) * (255.0 / top[1])).round().astype(np.uint8)
+            info, image = image.info, Image.fromarray(scaled)
+            image.info = info  # rotation
         upright = ImageOps.exif_transpose(image)
         return _to_rgb(upright if upright is not None else image, nodata, ranges)
 
 
 def is_flat(image: Image.Image) -> bool:
-    """Whether all pixels of an RGB picture are the same: nothing can be seen in it."""
-    return all(band.getextrema()[0] == band.getextrema()[1] for band in image.split())
+    """Whether all pixels of an RGB picture are practically the same: nothing can be seen in it."""
+    extrema = np.array([band.getextrema() for band in image.split()])
+    return bool((np.ptp(extrema, axis=1) < LEAST_CONTRAST).all())
 
 
 class DeepRanges:
@@ -85,15 +94,20 @@ class DeepRanges:
 
     def _look(self) -> dict[str, Range]:
         seen: dict[str, list[NDArray[np.float64]]] = {}
+        tops: list[Range] = []
         for position in self.positions:
             try:
-                with _readable(self.load(int(position))) as image:
-                    if (depth := _depth(image)) is not None:
+                source = self.load(int(position))
+                with _readable(source) as image:
+                    if (colours := _deep_colours(source, image)) is not None:
+                        tops.append(_top(colours))
+                    elif (depth := _depth(image)) is not None:
                         values = _values(image, _nodata(image)).ravel()
                         seen.setdefault(depth, []).append(values[:: max(len(values) // N_VALUES, 1)])
             except UnreadableImage:
                 continue
-        return {depth: robust_range(np.concatenate(values)) for depth, values in seen.items()}
+        found = {depth: robust_range(np.concatenate(values)) for depth, values in seen.items()}
+        return found | ({DEEP_COLOUR: max(tops)} if tops else {})
 
 
 def robust_range(values: NDArray[np.float64]) -> Range:
@@ -134,7 +148,8 @@ def robust_range(values: NDArray[np.float64]) -> Range:
 def _readable(source: Content) -> Iterator[Image.Image]:
     """An open picture; whatever is wrong with it becomes `UnreadableImage`."""
     try:
-        with _own_limit(), source if isinstance(source, Image.Image) else _open(source) as image:
+        # A picture at hand stays open, it is the user's.
+        with _own_limit(), nullcontext(source) if isinstance(source, Image.Image) else _open(source) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UnreadableImage(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
             yield image
@@ -205,6 +220,29 @@ def _depth(image: Image.Image) -> str | None:
     if image.mode.startswith("I;16"):
         return "16 bits"
     return {"I": "32 bits", "F": "float"}.get(image.mode)
+
+
+def _deep_colours(source: Content, image: Image.Image) -> NDArray[np.uint16] | None:
+    """Colours of a PNG of 16 bits for each, shape (height, width, 3 or 4), None where it is another picture.
+
+    Pillow keeps the upper byte; read as if its bytes were in the other order, the file gives the lower one.
+    """
+    tiles = getattr(image, "tile", None)
+    if image.format != "PNG" or not tiles or isinstance(source, Image.Image):
+        return None
+    raw = str(tiles[0].args)
+    if raw not in ("RGB;16B", "RGBA;16B"):
+        return None
+    with _open(source) as second:
+        second.tile = [tile._replace(args=raw.replace("16B", "16L")) for tile in tiles]  # type: ignore[attr-defined]
+        lower = np.asarray(second).astype(np.uint16)
+    return np.asarray(image).astype(np.uint16) * 256 + lower
+
+
+def _top(colours: NDArray[np.uint16]) -> Range:
+    """Range of deep colours: from 0 to the highest value of as many bits as they use, 8 at least."""
+    highest = np.quantile(colours[..., :3], 1 - TAIL)
+    return 0.0, float(2 ** max(int(np.ceil(np.log2(highest + 1))), 8) - 1)
 
 
 def _nodata(image: Image.Image) -> float | None:

@@ -20,7 +20,7 @@ from .decode import UnreadableImage
 from .labels import LABEL_COLUMNS, Wanted, clean_labels, notes_on
 from .listing import Listing, Row
 from .manifests import Beside, is_manifest_name, label_rows, list_tables
-from .parts import lay_out
+from .parts import check_shards, lay_out
 from .tables import TABLES, read_table
 
 SIDE_LABELS = ("cls", "label")  # beside a picture of the same name: its class as text
@@ -105,6 +105,7 @@ def _only_tables(tree: Tree, tables: Sequence[str], wanted: Wanted) -> Listing:
     parquet = [name for name in tables if kinds.suffix(name) == ".parquet"]
     chosen = set(parquet or tables)
     read = [read_table(tree.load(name), name) for name in sorted(chosen)]
+    check_shards([name.rpartition(".")[0] for name in sorted(chosen)], tree.where)
     found = list_tables(
         read, tree.name, tree.where, wanted, *([] if tree.folder is None else [Beside(tree.folder).find])
     )
@@ -116,7 +117,7 @@ def _rows_of_folders(tree: Tree, pictures: set[str]) -> tuple[list[Row], list[st
     """One row for each file, by the folders alone."""
     photos = [name for name in tree.names if name in pictures or kinds.suffix(name) in kinds.CLOSED]
     layout = lay_out(Counter(_folders(name) for name in photos))
-    part_at = {path[: path.index(part) + 1]: part for path, part in layout.part.items()}
+    part_at = {path[: path.index(part) + 1] if part in path else path: part for path, part in layout.part.items()}
     rows = []
     for name in tree.names:
         path = _folders(name)

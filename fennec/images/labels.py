@@ -31,6 +31,7 @@ LABEL_COLUMNS = (
 )  # fmt: skip
 PART_COLUMNS = ("split", "part", "partition", "subset", "set", "usage", "phase", "fold", "data_set", "dataset")
 YES, NO = frozenset(["1", "true", "yes", "1.0"]), frozenset(["0", "false", "no", "0.0"])
+N_TRIED = 200  # rows looked at to see whether a column may have few values
 FEW = 20  # distinct values that can be classes even where they are no whole numbers
 
 
@@ -131,23 +132,58 @@ def find_image_column(
     return found
 
 
-def part_of_rows(frame: pd.DataFrame) -> tuple[list[str | None] | None, str | None]:
-    """Part of each row and the column that says so; None where no column does."""
-    lower = {str(column).lower(): column for column in frame.columns}
-    for name in PART_COLUMNS:
-        if name in lower:
-            values = [text_of(value) for value in frame[lower[name]]]
-            if parts.TRAIN in {parts.meaning(value) for value in values if value is not None} or (
-                name in ("split", "partition") and len(set(values)) <= FEW
-            ):
-                return values, str(lower[name])
-    for column in frame.columns:  # `is_train`, `is_valid`: yes or no
-        sense = parts.meaning(str(column)) if str(column).lower().startswith(("is_", "is ", "in_")) else None
-        answers = [(text_of(value) or "").lower() for value in frame[column]] if sense else []
-        if sense and set(answers) <= YES | NO and len(set(answers)) == 2:
-            other = parts.TEST if sense == parts.TRAIN else parts.TRAIN
-            return [sense if answer in YES else other for answer in answers], str(column)
-    return None, None
+def part_of_rows(frame: pd.DataFrame) -> tuple[list[str | None] | None, list[str]]:
+    """Part of each row and the columns that say so; None where no column does.
+
+    The values decide: a column all of whose values are names of parts, whatever its own name; then yes and no under
+    names of parts (`isTrain`; `train`, `val`, `test` where nothing else is yes or no); then a column that is named a
+    split, whatever its values.
+    """
+    columns = [column for column in frame.columns if _may_say_few(list(frame[column].head(N_TRIED)))]
+    texts = {str(column): [text_of(value) for value in frame[column]] for column in columns}
+    distinct = {column: set(values) - {None} for column, values in texts.items()}
+    few = {column: {str(text) for text in there} for column, there in distinct.items() if 1 <= len(there) <= FEW}
+    named = sorted(
+        (name for name in few if name.lower() in PART_COLUMNS), key=lambda name: PART_COLUMNS.index(name.lower())
+    )
+    for column in named:
+        if parts.TRAIN in map(parts.meaning, few[column]):
+            return texts[column], [column]
+    for column, there in few.items():
+        is_path = any(mark in text for text in there for mark in "/\\.")
+        of_parts = parts.TRAIN in map(parts.meaning, there) and parts.are_parts(there)
+        if len(there) > 1 and of_parts and not is_path and column.lower() not in LABEL_COLUMNS:
+            return texts[column], [column]
+    answers = {column: [(text or "").lower() for text in texts[column]] for column, there in few.items()
+               if len(there) == 2 and {text.lower() for text in there} <= YES | NO}  # fmt: skip
+    if (told := _part_of_answers(answers)) is not None:
+        return told
+    guess = next((column for column, there in few.items() if len(there) > 1 and parts.says_split(column)), None)
+    return (None, []) if guess is None else (texts[guess], [guess])
+
+
+def _may_say_few(head: Sequence[Any]) -> bool:
+    """Whether a column, by its first rows, may have few values."""
+    if any(_is_list(value) or isinstance(value, (dict, bytes)) for value in head):
+        return False
+    return len(set(map(text_of, head))) <= FEW + 1
+
+
+def _part_of_answers(answers: Mapping[str, Sequence[str]]) -> tuple[list[str | None], list[str]] | None:
+    """Part of each row by columns of yes and no, None where none of them is named like a part."""
+    senses = {column: sense for column in answers if (sense := parts.meaning(column)) not in (None, parts.OTHER)}
+    asking = [column for column in senses if re.match(r"(?i)(is|in)[_ ]|is[A-Z]", column)]
+    if not asking:  # beside other answers a column `train` is a class (`bus`, `train`); `valid` alone is a quality
+        asking = list(senses) if len(senses) == len(answers) and set(senses.values()) != {parts.VAL} else []
+    if not asking:
+        return None
+    rows = list(zip(*(answers[column] for column in asking), strict=True))
+    if len(asking) > 1 and all(sum(answer in YES for answer in row) <= 1 for row in rows):
+        return [next((senses[c] for c, answer in zip(asking, row, strict=True) if answer in YES), None)
+                for row in rows], asking  # fmt: skip
+    sense = str(senses[asking[0]])
+    other = parts.TEST if sense == parts.TRAIN else parts.TRAIN
+    return [None if not row[0] else sense if row[0] in YES else other for row in rows], asking[:1]
 
 
 def labels_of(

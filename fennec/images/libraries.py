@@ -194,14 +194,15 @@ def _list_table(table: Any, where: str, wanted: Wanted, chosen: tuple[str, ...],
     others = [name for name in table.column_names if name not in holders]
     frame = table.select_columns(others).with_format(None).to_pandas() if others else None
     class_names = {name: kind.names for name, kind in table.features.items() if isinstance(kind, library.ClassLabel)}
-    part_column, labels = None, None
+    labels = None
+    part_columns: list[str] = []
     notes: tuple[str, ...] = ()
     used: tuple[str, ...] = ()
     parts: list[str | None] | None = None
     if frame is not None:
         if len(splits) < 2:
-            parts, part_column = part_of_rows(frame)
-        found = labels_of(frame.drop(columns=part_column or []), wanted.label, where, class_names)
+            parts, part_columns = part_of_rows(frame)
+        found = labels_of(frame.drop(columns=part_columns), wanted.label, where, class_names)
         labels, used, notes = found.values, found.columns, found.notes
     elif wanted.label is not None:
         raise InputError(f"'{where}' has no column '{wanted.label}' for --label-column; it has {column} alone")
@@ -218,8 +219,8 @@ def _list_table(table: Any, where: str, wanted: Wanted, chosen: tuple[str, ...],
     for row, lost in zip(rows, _without_picture(raw, column), strict=True):
         row.problem = "without a picture" if lost else None
     columns = {"image": column} | ({"label": ", ".join(used)} if used else {})
-    columns |= {"part": part_column} if part_column else {}
-    unused = [name for name in table.column_names if name not in (column, part_column, *used)]
+    columns |= {"part": ", ".join(part_columns)} if part_columns else {}
+    unused = [name for name in table.column_names if name not in (column, *part_columns, *used)]
     names, asked = (None, None) if parts is not None else (splits, chosen)
     return Listing(where, where, rows, load, parts=names, chosen=asked, columns=columns,
                    columns_not_used=tuple(unused), notes=notes)  # fmt: skip

@@ -85,7 +85,9 @@ def take(listing: Listing, split: str | None) -> ImageDataset:
     names = sorted(set(listing.parts if listing.parts is not None else filter(None, {row.part for row in rows})))
     chosen = listing.chosen
     if chosen is None:
-        chosen = choose_parts(names, split, listing.where) if names or split is not None else ()
+        chosen = (
+            choose_parts(names, split, listing.where, listing.columns.get("part")) if names or split is not None else ()
+        )
     everything = not chosen or listing.chosen is not None
     inside = [index for index, row in enumerate(rows) if everything or row.part in chosen
               or (row.part is None and row.problem is not None)]  # fmt: skip

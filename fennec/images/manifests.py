@@ -18,7 +18,7 @@ from fennec.errors import InputError
 from . import kinds
 from .labels import Wanted, find_image_column, labels_of, part_of_rows, text_of
 from .listing import Listing, Row
-from .parts import lay_out, shard_of
+from .parts import check_shards, lay_out, shard_of
 from .tables import MISSING, Table, read_table, unread_kind
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def list_tables(
         alone: nothing but the tables says what belongs together, so they must fit.
 
     Raises:
-        InputError: no column of pictures or paths, shards missing, several datasets, no rows, none of the files exists.
+        InputError: no column of pictures or paths, several datasets, no rows, none of the files exists.
     """
     import pandas as pd
 
@@ -127,9 +127,8 @@ def list_tables(
             content: bytes | Path = owner[index].source.get(column, within[index])
             return content
 
-    part, part_column = part_of_rows(rest)
-    if part_column is not None:
-        rest = rest.drop(columns=part_column)
+    part, part_columns = part_of_rows(rest)
+    rest = rest.drop(columns=part_columns)
     class_names = {key: names for table in tables for key, names in table.class_names.items()}
     labels = labels_of(rest, wanted.label, where, class_names)
     by_file = {id(table): name for table, name in zip(tables, parts, strict=True)}
@@ -139,15 +138,11 @@ def list_tables(
         for index, item in enumerate(items)
     ]  # fmt: skip
     used = {"image": column} | ({"label": ", ".join(labels.columns)} if labels.columns else {})
-    used |= {"part": part_column} if part_column is not None else {}
+    used |= {"part": ", ".join(part_columns)} if part_columns else {}
     unused = [other for other in rest.columns if other not in labels.columns]
     unused += [other for other in inside if other != column]
-    notes = list(labels.notes)
-    of = {shard[2] for table in tables if (shard := shard_of(PurePosixPath(table.name).stem))[2]}
-    if len(tables) == 1 and of and max(of) > 1:
-        notes.append(f"this is one of {max(of)} files; give the folder to take them all")
     mark = None if inside and column in inside else lambda index: Path(str(names[index])).stat().st_size
-    return Listing(name, where, rows, load, mark, columns=used, columns_not_used=tuple(unused), notes=tuple(notes))
+    return Listing(name, where, rows, load, mark, columns=used, columns_not_used=tuple(unused), notes=labels.notes)
 
 
 def label_rows(listing: Listing, names: Sequence[str], read: Callable[[str], Table], wanted: Wanted) -> Listing:
@@ -181,6 +176,7 @@ def label_rows(listing: Listing, names: Sequence[str], read: Callable[[str], Tab
                 "--label-column are for CSV, JSON lines and parquet"
             )
         return listing
+    check_shards([PurePosixPath(table.name).with_suffix("").as_posix() for table in found], listing.where)
     told = list_tables(found, listing.name, listing.where, wanted, resolve, alone=False)
     if all(row.label is None for row in told.rows):
         return replace(listing, notes=(*listing.notes, *told.notes))
@@ -251,23 +247,15 @@ def _parts_of_files(tables: Sequence[Table], where: str, *, alone: bool) -> list
     """Part of each table by its file's name, None where the names are no parts.
 
     Raises:
-        InputError: shards are missing, or the files are several datasets.
+        InputError: the files are several datasets.
     """
-    paths, shards = [], defaultdict(set)
+    paths = []
     for table in tables:
         *folders, base = PurePosixPath(table.name).with_suffix("").parts
-        stem, index, of = shard_of(base)
-        path = tuple(folders) if stem.isdigit() else (*folders, stem)
-        paths.append(path)
-        if index is not None and of is not None:
-            shards[(path, of)].add(index)
+        stem = shard_of(base)[0]
+        paths.append((*folders, stem) if stem else tuple(folders))
     if len(tables) == 1:
         return [None]
-    for (path, of), there in shards.items():
-        missing = sorted(set(range(of)) - {index - (0 not in there and of in there) for index in there})
-        if missing:
-            raise InputError(f"'{where}' has {len(there)} of {of} files of '{'/'.join(path)}' (number {missing[0]} is "
-                             "missing); complete the download")  # fmt: skip
     layout = lay_out(dict.fromkeys(paths, 1))
     if not alone:
         return [layout.part.get(path) for path in paths]

@@ -6,22 +6,28 @@ In: one argument. Out: `ImageDataset`. Archives are never unpacked to disk.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
 from fennec.errors import InputError, did_you_mean
 
 from .archives import is_archive_name, join_archives, open_archive
 from .datasets import ImageDataset
+from .decode import Content
 from .folders import list_tree, open_tree
 from .kinds import PICTURES, is_picture_name, suffix
 from .labels import Wanted, clean_labels, notes_on
 from .libraries import list_hugging_face, list_scikit_learn, list_torchvision
 from .listing import Listing, Row, take
 from .manifests import open_table
+from .parts import shard_of
 from .tables import TABLES
 
 READERS = {"torchvision": list_torchvision, "hf": list_hugging_face, "sklearn": list_scikit_learn}
@@ -71,34 +77,90 @@ def open_pictures(
     """A dataset of pictures that are at hand.
 
     Args:
-        pictures: paths, encoded bytes, pictures of Pillow, or arrays of shape (height, width) or (height, width, 3).
+        pictures: paths, encoded bytes, pictures of Pillow, or arrays (NumPy, torch) of shape (height, width),
+            (height, width, 1, 3 or 4) or (1, 3 or 4, height, width); colours from 0 to 1 as floats, else from 0 to 255
+            or, all of them by one scale, to whatever is the highest.
         labels: names or numbers of classes, one for each picture, None when there are none. Missing ones (None, NaN,
             empty, -1 beside 0, 1, ...) are left out and counted.
         name: what to call it.
 
     Raises:
-        InputError: no pictures, or as many labels as there are not pictures.
+        InputError: no pictures, one of another kind or shape, or as many labels as there are not pictures.
 
     Example:
         >>> import numpy as np
         >>> str(open_pictures(np.zeros((5, 8, 8), dtype=np.uint8), ["cat", "dog", "cat", "dog", None]).taken)
         'pictures: 4 pictures, 2 classes (cat 2, dog 2); without a label and left out: 1'
     """
-    from PIL import Image
-
     texts = [None] * len(pictures) if labels is None else clean_labels(labels)
     if len(texts) != len(pictures):
         raise InputError(
             f"{len(pictures)} pictures and {len(texts)} labels of '{name}'; give one label for each picture"
         )
 
-    def load(index: int) -> Any:
-        picture = pictures[index]
-        return Image.fromarray(picture) if hasattr(picture, "__array_interface__") else picture
-
+    load = _loader(pictures, name)
     rows = [Row(str(picture) if isinstance(picture, (str, Path)) else f"picture {index}", texts[index])
             for index, picture in enumerate(pictures)]  # fmt: skip
     return take(Listing(name, name, rows, load, notes=notes_on(texts)), None)
+
+
+def _loader(pictures: Sequence[Any], name: str) -> Callable[[int], Content]:
+    """Content of each of the pictures at hand; arrays are brought to what Pillow holds, all colours by one scale.
+
+    Raises:
+        InputError: a picture of another kind or shape, or colours that are no colours.
+    """
+    arrays = {
+        index: _array(picture, f"picture {index} of '{name}'")
+        for index, picture in enumerate(pictures)
+        if not isinstance(picture, (str, Path, bytes, Image.Image))
+    }
+    colours = [array for array in arrays.values() if array.ndim == 3 and array.dtype != np.uint8]
+    extremes = [(float(array.min()), float(array.max())) for array in colours]
+    low, high = min((low for low, _ in extremes), default=0.0), max((high for _, high in extremes), default=0.0)
+    if not (low >= 0 and np.isfinite(high)):
+        raise InputError(f"the colours of '{name}' go from {low:.3g} to {high:.3g}; give them from 0 to 1 or 0 to 255, "
+                         "before they are normalised")  # fmt: skip
+    of_one = high <= 1 and all(np.issubdtype(array.dtype, np.floating) for array in colours)
+    top = 1.0 if of_one else max(high, 255.0)
+
+    def load(index: int) -> Content:
+        if index not in arrays:
+            content: Content = pictures[index]
+            return content
+        array = arrays[index]
+        if array.ndim == 3 and array.dtype != np.uint8:
+            array = (array.astype(np.float64) * (255.0 / top)).round().astype(np.uint8)
+        elif array.dtype not in (np.uint8, np.uint16):
+            fits = np.issubdtype(array.dtype, np.integer) and array.min() >= -(2**31) and array.max() < 2**31
+            array = array.astype(np.int32 if fits else np.float32)
+        return Image.fromarray(array)
+
+    return load
+
+
+def _array(picture: Any, which: str) -> NDArray[Any]:
+    """A picture as an array of shape (height, width), or (height, width, 3 or 4).
+
+    Raises:
+        InputError: it is no picture.
+    """
+    expected = "a path, bytes, a picture of Pillow or an array of shape (height, width) or (height, width, 3)"
+    try:
+        array = np.asarray(picture)
+    except (TypeError, ValueError, RuntimeError) as error:  # on another device, with a gradient, ragged
+        raise InputError(
+            f"{which} is a {type(picture).__name__} that is no array ({error}); expected {expected}"
+        ) from error
+    if array.ndim == 3 and array.shape[-1] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
+        array = np.moveaxis(array, 0, -1)  # as torch has it
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    is_picture = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (3, 4))
+    if array.dtype.kind not in "buif" or not is_picture or not array.size:
+        seen = f"shape {array.shape} of {array.dtype}" if array.ndim else f"a {type(picture).__name__}"
+        raise InputError(f"{which} is {seen}; expected {expected}")
+    return array.astype(np.uint8) * 255 if array.dtype == bool else array
 
 
 def with_columns(source: str, image_column: str | None, label_column: str | None) -> str:
@@ -142,15 +204,32 @@ def _listing(text: str, split: str | None, wanted: Wanted) -> Listing:
     if path.is_dir():
         return _folder(path, split, wanted)
     if suffix(path.name) in TABLES:
-        return open_table(path, wanted)
+        return _beside_shards(open_table(path, wanted), path)
     if is_archive_name(path.name):
         tree = open_archive(path)
         if not tree.names:
             raise InputError(f"no images in '{path}' (it holds nothing that is not hidden)")
-        return list_tree(tree, wanted)
+        return _beside_shards(list_tree(tree, wanted), path)
     if is_picture_name(path.name):
         raise InputError(f"'{path}' is one image; give the folder that holds the dataset: '{path.parent}'")
     raise InputError(f"cannot tell what '{path}' is; expected a folder, {', '.join(sorted(TABLES))}, .zip or .tar")
+
+
+def _beside_shards(listing: Listing, path: Path) -> Listing:
+    """What one file holds, with a note where others beside it are the same dataset."""
+    stem = _stem(path)
+    name, index, of = shard_of(stem)
+    ending = path.name[len(stem) :]
+    others = (
+        [_stem(other) for other in path.parent.iterdir() if other.name.endswith(ending)] if index is not None else []
+    )
+    n_files = of or sum(shard_of(other)[0] == name and shard_of(other)[1] is not None for other in others)
+    note = f"this is one of {n_files:,} files; give the folder to take them all"
+    return replace(listing, notes=(*listing.notes, note)) if n_files > 1 else listing
+
+
+def _stem(path: Path) -> str:
+    return re.sub(r"(?i)(\.tar)?\.\w+$", "", path.name)
 
 
 def _folder(path: Path, split: str | None, wanted: Wanted) -> Listing:

@@ -7,7 +7,7 @@ parts and which are classes. A name means a part only where its siblings do: `tr
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,40 +15,58 @@ from fennec.errors import InputError
 
 TRAIN, VAL, TEST, OTHER = "train", "val", "test", "other"
 _WORDS = {
-    TRAIN: "train training trn tr trainset trainingset trains learn learning fit",
-    VAL: "val valid validation validate dev devel development eval evaluation valset validationset devset holdout",
-    TEST: "test testing tst ts testset tests testingset",
+    TRAIN: "train training trainings trn tr trains learn learning fit entrenamiento entrainement treino treinamento",
+    VAL: "val valid validation validate dev devel development eval evaluation holdout validierung validacion",
+    TEST: "test testing tst ts tests teste prueba pruebas",
     OTHER: "pred predict prediction predictions unlabeled unlabelled unsupervised extra inference submission",
 }
 MEANINGS = {word: meaning for meaning, words in _WORDS.items() for word in words.split()}
+_JOINT = {frozenset([TRAIN, VAL]): TRAIN, frozenset([VAL, TEST]): TEST}  # `trainval`
 BESIDE_PARTS, BESIDE_CLASSES = "beside the parts", "beside the class folders"
 Folders = tuple[str, ...]  # from the root down, without the file's name
 
 # Words beside the one that matters: `train_images`, `Training Set`, `original_train`.
-_PLAIN = frozenset([
+GENERIC = frozenset([
     "image", "images", "img", "imgs", "picture", "pictures", "pic", "pics", "photo", "photos", "jpg", "jpeg", "jpegs",
     "jpegimages", "png", "pngs", "data", "dataset", "set", "sets", "split", "splits", "part", "folder", "dir", "files",
     "file", "crop", "crops", "cropped", "resized", "raw", "original", "full", "all", "final", "new", "the", "samples",
     "is", "in"
 ])  # fmt: skip
-GENERIC = _PLAIN  # a folder of such a name is no class
+_PLAIN = GENERIC | {"public", "private", "stage", "daten", "datensatz", "satz", "bilder", "imgset"}
+_GLUED = re.compile(  # `trainset`, `testdata`, `trainval`, `Trainingsdaten`, `imgtrain`
+    "({plain})?({word})({word})?({plain})?".format(
+        word="|".join(sorted((word for word in MEANINGS if len(word) > 2), key=len, reverse=True)),
+        plain="|".join(sorted((word for word in _PLAIN if len(word) > 2), key=len, reverse=True)),
+    )
+)
 
 
 def _tokens(name: str) -> list[str]:
-    """Words of a name: `seg_train`, `train2017`, `TrainImages`, `imagesTr`."""
+    """Words of a name: `seg_train`, `train2017`, `TrainImages`, `imagesTr`, `trainA`, `trainset`."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    return re.findall(r"[^\W\d_]+", spaced.casefold())
+    words = []
+    for word in re.findall(r"[^\W\d_]+", spaced.casefold()):
+        glued = None if word in MEANINGS else _GLUED.fullmatch(word)
+        words += [word] if glued is None else [piece for piece in glued.groups() if piece]
+    return words
+
+
+def _is_bare(name: str) -> bool:
+    """Whether a name is the word for a part and nothing else."""
+    return name.casefold() in MEANINGS
 
 
 def meaning(name: str) -> str | None:
     """`train`, `val`, `test` or `other` (unlabelled, extra) by the one word of a name that says so, else None.
 
+    `trainval` is a training part: both are at hand before the test.
+
     Example:
-        >>> [meaning(name) for name in ("TRAIN", "val2017", "seg_test", "Training Set", "invalid", "car")]
-        ['train', 'val', 'test', 'train', None, None]
+        >>> [meaning(name) for name in ("TRAIN", "val2017", "trainval", "Training Set", "testset", "invalid")]
+        ['train', 'val', 'train', 'train', 'test', None]
     """
-    found = {MEANINGS[token] for token in _tokens(name) if token in MEANINGS}
-    return found.pop() if len(found) == 1 else None
+    found = frozenset(MEANINGS[token] for token in _tokens(name) if token in MEANINGS)
+    return next(iter(found)) if len(found) == 1 else _JOINT.get(found)
 
 
 def is_generic(name: str) -> bool:
@@ -71,47 +89,77 @@ def are_parts(names: Collection[str]) -> bool:
     """
     if {meaning(name) for name in names} <= {None, OTHER} or any(meaning(name) is None for name in names):
         return False
-    rests = {frozenset(word for word in _tokens(name) if word not in MEANINGS and word not in _PLAIN) for name in names}
+    rests = {frozenset(words) for words in _rests(names).values()}
     own = rests - {frozenset()}
     if own and own != rests:  # `train` beside `test_stage1`; but `valid` beside `test_tube` are things
-        return len(own) == 1 and TRAIN in {MEANINGS.get(name.casefold()) for name in names}
+        return len(own) == 1 and any(_is_bare(name) and meaning(name) == TRAIN for name in names)
     return len(own) <= (1 if len(names) > 1 else 0)
 
 
-def choose_parts(available: Iterable[str], wanted: str | None, where: str) -> tuple[str, ...]:
+def _rests(names: Collection[str]) -> dict[str, list[str]]:
+    """Words of each name that say neither a part nor that there are pictures, nor count (`a. Train`)."""
+    rests = {name: [word for word in _tokens(name) if word not in MEANINGS and word not in _PLAIN] for name in names}
+    counted = {match[1].casefold() for name in names if (match := re.match(r"\W*([A-Za-z])[.)_ ]", name))}
+    return {name: words[1:] for name, words in rests.items()} if len(counted) == len(rests) > 1 else rests
+
+
+def says_split(name: str) -> bool:
+    """Whether the name of a column says that it splits, whatever its values: `data_split`, `train_or_test`.
+
+    Example:
+        >>> [says_split(name) for name in ("Split", "split_name", "train_or_test", "traintest", "split_lip", "train")]
+        [True, True, True, True, False, False]
+    """
+    words = [word for word in _tokens(name) if word not in _PLAIN - {"split", "splits"}]
+    words = [word for word in words if word not in ("name", "type", "id", "or", "and", "vs", "flag")]
+    senses = {MEANINGS[word] for word in words if word in MEANINGS}
+    own = {"split", "splits", "partition", "partitions"} & set(words)
+    return (bool(own) or len(senses) > 1) and all(word in MEANINGS or word in own for word in words)
+
+
+def choose_parts(
+    available: Iterable[str], wanted: str | None, where: str, column: str | None = None
+) -> tuple[str, ...]:
     """The part asked for, by its name or by its meaning, or else the training part by whatever name.
 
     Args:
         available: names of the parts, in any order.
         wanted: what the user asked for.
         where: the dataset, for the message.
+        column: that the names are values of, for the message.
 
     Returns:
         Names of one meaning, sorted: several where a part is kept in several (`train_1`, `train_2`); a bare word
         (`train`) wins over them. Empty where there are no parts.
 
     Raises:
-        InputError: the part is not there; the message lists those that are.
+        InputError: the part is not there, or none is asked for and no name says what it is; the message lists them.
     """
     names = sorted(set(available))
     if wanted is None:
-        return next(
-            (found for sense in (TRAIN, VAL, TEST, OTHER) if (found := of_meaning(names, sense))), tuple(names[:1])
-        )
+        found = next((found for sense in (TRAIN, VAL, TEST, OTHER) if (found := of_meaning(names, sense))), ())
+        if not found and len(names) > 1:
+            place = f"'{where}'" if column is None else f"column '{column}' of '{where}'"
+            shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+            raise InputError(f"{place} has the parts {shown} and none of these names says which is for training; "
+                             f"choose one: --split {names[0]}")  # fmt: skip
+        return found or tuple(names)
     if wanted in names:
         return (wanted,)
     same = tuple(name for name in names if name.casefold() == wanted.casefold())
     sense = meaning(wanted)
-    found = same or (of_meaning(names, sense) if sense is not None and wanted.casefold() in MEANINGS else ())
+    says = wanted.casefold() in MEANINGS or "".join(_tokens(wanted)) in ("trainval", "valtest", "testval")
+    found = same or (of_meaning(names, sense) if sense is not None and says else ())
     if not found:
         raise InputError(f"'{where}' has no split '{wanted}'; there are {', '.join(names) or 'none'}")
     return found
 
 
 def of_meaning(names: Sequence[str], sense: str) -> tuple[str, ...]:
-    """Those names that mean a part; the bare words alone where there are any."""
+    """Those names that mean a part; the bare words alone where there are any, `trainval` only where nothing else is."""
     found = tuple(name for name in names if meaning(name) == sense)
-    return tuple(name for name in found if name.casefold() in MEANINGS) or found
+    single = tuple(name for name in found if {MEANINGS.get(word, sense) for word in _tokens(name)} == {sense})
+    return tuple(name for name in found if _is_bare(name)) or single or found
 
 
 def test_parts(names: Sequence[str]) -> list[tuple[str, ...]]:
@@ -126,14 +174,40 @@ def shard_of(stem: str) -> tuple[str, int | None, int | None]:
         stem: file name without suffixes.
 
     Example:
-        >>> shard_of("train-00001-of-00003"), shard_of("val-000012"), shard_of("digits")
-        (('train', 1, 3), ('val', 12, None), ('digits', None, None))
+        >>> shard_of("train-00001-of-00003"), shard_of("val-000012"), shard_of("0003"), shard_of("digits")
+        (('train', 1, 3), ('val', 12, None), ('', 3, None), ('digits', None, None))
     """
     if match := re.fullmatch(r"(.+?)[-_.](\d+)[-_.]of[-_.](\d+)(?:[-_.][0-9a-f]+)?", stem, re.IGNORECASE):
         return match[1], int(match[2]), int(match[3])
-    if match := re.fullmatch(r"(.+?)[-_.](\d+)", stem):
-        return match[1], int(match[2]), None
+    if match := re.fullmatch(r"(?:(.+?)[-_.])?(\d+)", stem):
+        return match[1] or "", int(match[2]), None
     return stem, None, None
+
+
+def check_shards(files: Iterable[str], where: str) -> None:
+    """Refuse files of one dataset where some are missing: by the number in their names, or by a gap.
+
+    Args:
+        files: paths without suffixes.
+        where: the source, for the message.
+
+    Raises:
+        InputError: a file is missing.
+    """
+    there: dict[tuple[str, int | None], set[int]] = defaultdict(set)
+    for file in files:
+        folder, slash, base = file.rpartition("/")
+        name, index, of = shard_of(base)
+        if index is not None and (name or len(base) > 3):  # `7` beside `9` may be classes
+            there[folder + slash + name, of].add(index)
+    for (name, of), numbers in there.items():
+        if of is not None:
+            wanted = set(range(of)) if 0 in numbers or of not in numbers else set(range(1, of + 1))
+        else:  # numbers that begin elsewhere are years or the like
+            wanted = set(range(min(numbers), max(numbers))) if min(numbers) <= 1 else set()
+        if missing := sorted(wanted - numbers):
+            there_are = f"{len(numbers)} of {len(wanted | numbers)} files of '{name or 'one dataset'}'"
+            raise InputError(f"'{where}' has {there_are} (number {missing[0]} is missing); complete the download")
 
 
 @dataclass
@@ -177,6 +251,12 @@ def lay_out(counts: Mapping[Folders, int]) -> Layout:
                 found.part |= dict.fromkeys(below, name)
                 _classes(found, below, depth + 1, counts)
             return found
+        if all(len(path) == depth + 1 for path in live) and (
+            crossed := _part_and_class({path[depth] for path in inner})
+        ):
+            for path in live:
+                found.part[path], found.label[path] = crossed[path[depth]]
+            return found
         if (unwrapped := _unwrap(found, live, depth, counts)) is None:
             break
         live, depth = unwrapped, depth + 1
@@ -184,6 +264,7 @@ def lay_out(counts: Mapping[Folders, int]) -> Layout:
     if all(len(path) > depth + 1 for path in live) and are_parts(second):  # class/part/picture
         for path in live:
             found.label[path], found.part[path] = path[depth], path[depth + 1]
+        _doubt(found, _names_below(live, depth, depth + 2))
         return found
     _classes(found, live, depth, counts, unwrap=False)
     return found
@@ -195,14 +276,37 @@ def _part_folders(inner: set[Folders], depth: int) -> set[str]:
     if are_parts(names):
         return names
     some = {name for name in names if meaning(name) is not None}
-    if len({meaning(name) for name in some}) < 2 or not are_parts(some):
+    if len({meaning(name) for name in some}) < 2:
         return set()
+    # Other words, or folders beside parts: those that hold folders hold the same classes, and the others do not.
+    below = _names_below(inner, depth, depth + 1)
+    shared = set.intersection(*([below[name] for name in some if below[name]] or [set()]))
+    enough = 1 if are_parts(some) and all(below[name] for name in some) else 2
+    return some if len(shared) >= enough and not any(below[name] & shared for name in names - some) else set()
+
+
+def _names_below(live: Collection[Folders], depth: int, lower: int) -> dict[str, set[str]]:
+    """Names of folders at a lower depth, for each name at a depth."""
     below: dict[str, set[str]] = defaultdict(set)
-    for path in inner:
-        below[path[depth]] |= set(path[depth + 1 : depth + 2])
-    # Folders beside parts: the parts hold the same classes, and the others do not.
-    shared = set.intersection(*(below[name] for name in some))
-    return some if shared and not any(below[name] & shared for name in names - some) else set()
+    for path in live:
+        below[path[depth]] |= set(path[lower : lower + 1])
+    return below
+
+
+def _part_and_class(names: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Part and class of folders that are named after both (`trainA`, `trainB`, `testA`, `testB`), else nothing."""
+    found: dict[str, tuple[str, str]] = {}
+    for name in names:
+        words = [word for word in _tokens(name) if word in MEANINGS]
+        if len(words) != 1 or len(_tokens(name)) < 2:
+            return {}
+        before, part, after = re.split(f"({re.escape(words[0])})", name, maxsplit=1, flags=re.IGNORECASE)
+        found[name] = part, f"{before.strip(' _-.')} {after.strip(' _-.')}".strip()
+    classes: dict[str, set[str]] = defaultdict(set)
+    for part, label in found.values():
+        classes[part].add(label)
+    alike = len(set(map(frozenset, classes.values()))) == 1
+    return found if alike and are_parts(classes) and len(classes) > 1 and len(found) >= 2 * len(classes) else {}
 
 
 def _unwrap(found: Layout, live: set[Folders], depth: int, counts: Mapping[Folders, int]) -> set[Folders] | None:
@@ -236,8 +340,29 @@ def _classes(
         return
     found.stray |= dict.fromkeys(live - inner, BESIDE_CLASSES)
     found.label |= {path: path[depth] for path in inner}
-    flat = {path[depth] for path in inner if len(path) == depth + 1}
-    for head in sorted(set(heads) - flat):
-        own = sorted({path[depth + 1] for path in inner if path[depth] == head})
-        if flat and len(own) > 1:
-            found.notes.append(f"class '{head}' has folders of its own ({', '.join(own[:3])}): are these the classes?")
+    _doubt(found, _names_below(inner, depth, depth + 1))
+    bare = [head for head in heads if _is_bare(head)]
+    if len({meaning(head) for head in bare}) > 1:
+        other = next(head for head in heads if head not in bare)
+        found.notes.append(f"{', '.join(bare)} are taken as classes, as '{other}' beside them is no part")
+
+
+def _doubt(found: Layout, below: Mapping[str, set[str]]) -> None:
+    """Note where the folders below those taken as classes look like the classes."""
+    often = Counter(name for names in below.values() for name in names if not is_generic(name))
+    shared = sorted(name for name, n in often.items() if n >= max(2, len(below) / 2))
+    if are_parts(shared):  # and yet no parts, as another class has none
+        found.notes.append(f"folders {', '.join(shared[:3])} are taken together, as not every class has them alone")
+        return
+    if len(shared) > 1:
+        heads = sorted(below)
+        note = (f"{', '.join(heads[:3])}{', ...' if len(heads) > 3 else ''} are taken as classes, and hold folders of "
+                f"the same names ({', '.join(shared[:3])}{', ...' if len(shared) > 3 else ''}): if these are the "
+                f"classes, give one folder, such as '{heads[0]}', alone")  # fmt: skip
+        if note not in found.notes:
+            found.notes.append(note)
+        return
+    for head in sorted(name for name, own in below.items() if len(own) > 1):
+        if not all(below.values()):
+            own = ", ".join(sorted(below[head])[:3])
+            found.notes.append(f"class '{head}' has folders of its own ({own}): are these the classes?")

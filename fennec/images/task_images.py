@@ -116,13 +116,14 @@ def _test_part(source: str, train: ImageDataset) -> ImageDataset | None:
 
 
 def _part(images: ImageDataset, positions: NDArray[np.intp]) -> ImageDataset:
-    """Some of the images; classes keep their numbers."""
+    """Some of the images, and what is said of them; classes keep their numbers."""
     assert images.labels is not None
+    labels = images.labels[positions]
+    items = [images.items[position] for position in positions]
+    counted = ImageDataset(images.name, items, images.load, labels, images.class_names).taken
+    taken = replace(images.taken, n_images=counted.n_images, class_counts=counted.class_counts)
     return replace(
-        images,
-        items=[images.items[position] for position in positions],
-        load=lambda index: images.load(int(positions[index])),
-        labels=images.labels[positions],
+        images, items=items, load=lambda index: images.load(int(positions[index])), labels=labels, taken=taken
     )
 
 

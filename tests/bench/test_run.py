@@ -16,6 +16,7 @@ import pytest
 from fennec.bench.cells import iter_records, results_frame
 from fennec.bench.run import make_jobs, read_tasks, run_bench
 from fennec.errors import FennecError, InputError
+from fennec.images.task_images import describe
 from tests.bench.conftest import PROBE, QUICK, jobs_of
 from tests.conftest import coloured
 
@@ -99,6 +100,18 @@ def test_bench__two_runs_in_one_folder__every_cell_measured_once(bench: dict[str
     assert sum(summary["measured"] for summary in summaries) == 6
     assert not any(summary["failed"] for summary in summaries)
     assert len(results_frame("r")) == 6
+
+
+def test_run_bench__same_failure_of_several_cells__reason_once(bench: dict[str, str], tmp_path: Path) -> None:
+    alone = {"alone": str(coloured(tmp_path / "alone", {"only": (1, 2, 3)}, 10))}
+    jobs = make_jobs(["benchnets:small", "benchnets:wide"], alone, [PROBE])
+    lines: list[str] = []
+    run_bench(tmp_path / "r", jobs, report=lines.append)
+    assert ["has one class" in line for line in lines] == [True, False]
+    assert "InputError, as said above" in lines[1]
+    reason = describe(alone["alone"])["error"]
+    run_bench(tmp_path / "r", jobs, retry=True, report=lines.append, said=[reason])
+    assert not any("has one class" in line for line in lines[2:])
 
 
 def test_run_bench__disk_full__one_clear_line_and_nothing_half_written(bench: dict[str, str], tmp_path: Path) -> None:
