@@ -107,7 +107,9 @@ def clean_labels(values: Iterable[Any]) -> list[str | None]:
 def find_image_column(
     columns: Sequence[str], wanted: str | None, where: str, fits: Callable[[str], bool] = lambda column: True
 ) -> str:
-    """Column of pictures: the one asked for, or the first of a known name that fits, or else any that fits.
+    """Column of pictures: the one asked for, or the first of a known name that fits, or else another that fits.
+
+    A column with the name of one of labels is none: numbers of classes may be names of files too.
 
     Args:
         columns: that may hold pictures.
@@ -121,7 +123,7 @@ def find_image_column(
     if wanted is not None:
         return _asked(wanted, columns, where, "--image-column")
     known = [column for name in IMAGE_COLUMNS for column in columns if str(column).lower() == name]
-    others = [column for column in columns if column not in known]
+    others = [column for column in columns if column not in known and str(column).lower() not in LABEL_COLUMNS]
     found = next((column for column in [*known, *others] if fits(column)), known[0] if known else None)
     if found is None:
         raise InputError(

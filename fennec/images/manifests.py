@@ -10,23 +10,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from fennec.errors import InputError
 
 from . import kinds
-from .labels import Wanted, find_image_column, labels_of, part_of_rows, text_of
+from .labels import IMAGE_COLUMNS, LABEL_COLUMNS, Wanted, find_image_column, labels_of, part_of_rows, text_of
 from .listing import Listing, Row
-from .parts import lay_out, shard_of
-from .tables import MISSING, Table, read_table, unread_kind
+from .parts import lay_out, meaning, shard_of
+from .tables import MISSING, Table, no_header, read_table, unread_kind
 
 if TYPE_CHECKING:
     import pandas as pd
 
 N_TRIED = 200  # cells looked at to see whether a column names files
 N_WALKED = 500_000  # files looked through for names without a suffix
-Resolve = Callable[[str, str], str | None]  # folder of the table, value of a cell -> name of a file
+Resolve = Callable[[str, str], str | None]  # name of the table, value of a cell -> name of a file
 
 
 def open_table(path: Path, wanted: Wanted) -> Listing:
@@ -38,8 +38,46 @@ def open_table(path: Path, wanted: Wanted) -> Listing:
     return list_tables([read_table(path, path.name)], path.stem, str(path), wanted, Beside(path.parent).find)
 
 
+class Among:
+    """Names of a tree: by path below the folder of the table, by a unique end, or by a name without its suffix.
+
+    Where a name is in several parts, the table that is called like one of them means that (`train.csv`, `train/0.png`).
+
+    Attributes:
+        several: a name that leads to several files, by the table in which it stands.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = set(names)
+        self.several: dict[str, str] = {}
+        self.by_name: dict[str, list[str]] = defaultdict(list)
+        for name in names:
+            base = name.rpartition("/")[2]
+            for key in {base, PurePosixPath(base).stem}:
+                self.by_name[key].append(name)
+
+    def find(self, table: str, value: str) -> str | None:
+        """Name of the file that a cell of a table names, None where there is none or there are several."""
+        folder = table.rpartition("/")[0]
+        value = value.replace("\\", "/").removeprefix("./")
+        path = f"{folder}/{value}" if folder else value
+        if path in self.names:
+            return path
+        same = self.by_name.get(value.rpartition("/")[2], [])
+        best = [name for name in same if name.endswith(f"/{value}") or f"/{value}".endswith(f"/{name}")]
+        if not best and ("/" not in value or _is_absolute(value)):  # of another machine: the name alone tells
+            best = same
+        if len(best) > 1:
+            sense = meaning(PurePosixPath(table).stem)
+            own = [name for name in best if sense in map(meaning, name.split("/")[:-1])] if sense is not None else []
+            best = own or best
+        if len(best) > 1:
+            self.several[table] = f"'{value}' is {best[0]} and {best[1]}"
+        return best[0] if len(best) == 1 else None
+
+
 class Beside:
-    """Files in the folder of a table: by path, or by a name without its suffix where it is the only one.
+    """Files in the folder of a table, or below it: by path, or else as `Among` finds them.
 
     Args:
         folder: where paths begin.
@@ -48,25 +86,23 @@ class Beside:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def find(self, folder: str, value: str) -> str | None:
-        """Path of the file that a cell names, None where there is none."""
+    def find(self, table: str, value: str) -> str | None:
+        """Path of the file that a cell of a table names, None where there is none."""
+        folder = table.rpartition("/")[0]
         try:
             for text in (value, value.replace("\\", "/")):
                 if (path := self.folder / folder / text).is_file():
                     return str(path)
         except (OSError, ValueError):  # too long for a name, a zero byte in it
             return None
-        same = [] if kinds.has_telling_suffix(value) or "/" in value else self.by_stem.get(value, [])
-        return str(same[0]) if len(same) == 1 else None
+        found = None if _is_absolute(value) else self.below.find(table, value)
+        return found and str(self.folder / found)
 
     @cached_property
-    def by_stem(self) -> dict[str, list[Path]]:
-        """Pictures below the folder by their names without suffix."""
-        found: dict[str, list[Path]] = defaultdict(list)
-        for path in islice(self.folder.rglob("*"), N_WALKED):
-            if kinds.is_picture_name(path.name) and not kinds.is_hidden(path.relative_to(self.folder).as_posix()):
-                found[path.stem].append(path)
-        return found
+    def below(self) -> Among:
+        """Pictures below the folder."""
+        paths = (path.relative_to(self.folder).as_posix() for path in islice(self.folder.rglob("*"), N_WALKED))
+        return Among([path for path in paths if kinds.is_picture_name(path) and not kinds.is_hidden(path)])
 
 
 def list_tables(
@@ -74,7 +110,7 @@ def list_tables(
     name: str,
     where: str,
     wanted: Wanted,
-    resolve: Resolve = lambda folder, value: None,
+    resolve: Resolve = lambda table, value: None,
     *,
     alone: bool = True,
 ) -> Listing:
@@ -103,9 +139,10 @@ def list_tables(
     frame = frame.reindex(range(len(owner)))  # a table of pictures alone has no other columns and so no rows
     if wanted.image in frame.columns or not inside:
         columns = [str(entry) for entry in frame.columns]
+        _check_header(tables, resolve)
         column = find_image_column(columns, wanted.image, where, _fits(frame, owner, resolve))
         cells = [text_of(value) for value in frame[column]]
-        names = [cell and resolve(table.folder, cell) for cell, table in zip(cells, owner, strict=True)]
+        names = [cell and resolve(table.name, cell) for cell, table in zip(cells, owner, strict=True)]
         if not any(names):
             first = next((cell for cell in cells if cell), "")
             raise InputError(f"none of the {sum(map(bool, cells))} files named in '{where}' exists, first '{first}'")
@@ -160,20 +197,29 @@ def label_rows(listing: Listing, names: Sequence[str], read: Callable[[str], Tab
         wanted: columns asked for.
 
     Raises:
-        InputError: columns are asked for and no table has them.
+        InputError: columns are asked for and no table has them; no table can be read, or it has no header or names
+            pictures that are there several times.
     """
     at = {row.item: index for index, row in enumerate(listing.rows)}
-    resolve = _Among([row.item for row in listing.rows if row.problem is None or row.problem in kinds.CLOSED]).find
+    among = Among([row.item for row in listing.rows if row.problem is None or row.problem in kinds.CLOSED])
     found: list[Table] = []
+    refused: list[InputError] = []
     for name in names:
         try:
             table = read(name)
-        except InputError:
+        except InputError as error:
+            refused.append(error)
             continue
-        fits = _fits(table.frame, [table] * len(table.frame), resolve)
-        if any(fits(column) for column in table.frame.columns):
+        _check_header([table], among.find)
+        fits = _fits(table.frame, [table] * len(table.frame), among.find)
+        if any(fits(column) for column in table.frame.columns if str(column).lower() not in LABEL_COLUMNS):
             found.append(table)
+        elif name in among.several:
+            refused.append(InputError(f"'{name}' of '{listing.where}' names pictures that are there several times "
+                                      f"({among.several[name]}); write their folders into the table"))  # fmt: skip
     named = [table for table in found if wanted.label is None or wanted.label in table.frame.columns]
+    if not named and refused:
+        raise refused[0]
     if not named:
         if wanted != Wanted():
             raise InputError(
@@ -181,7 +227,7 @@ def label_rows(listing: Listing, names: Sequence[str], read: Callable[[str], Tab
                 "--label-column are for CSV, JSON lines and parquet"
             )
         return listing
-    told = list_tables(found, listing.name, listing.where, wanted, resolve, alone=False)
+    told = list_tables(found, listing.name, listing.where, wanted, among.find, alone=False)
     if all(row.label is None for row in told.rows):
         return replace(listing, notes=(*listing.notes, *told.notes))
     sources = {table.name for table in found}
@@ -214,26 +260,8 @@ def label_rows(listing: Listing, names: Sequence[str], read: Callable[[str], Tab
     )
 
 
-class _Among:
-    """Names of a tree: by path below the folder of the table, by a unique end, or by a name without its suffix."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = set(names)
-        self.by_name: dict[str, list[str]] = defaultdict(list)
-        for name in names:
-            base = name.rpartition("/")[2]
-            for key in {base, PurePosixPath(base).stem}:
-                self.by_name[key].append(name)
-
-    def find(self, folder: str, value: str) -> str | None:
-        value = value.replace("\\", "/").removeprefix("./")
-        path = f"{folder}/{value}" if folder else value
-        if path in self.names:
-            return path
-        same = self.by_name.get(value.rpartition("/")[2], [])
-        ends = [name for name in same if name.endswith(f"/{value}")]
-        best = ends or same
-        return best[0] if len(best) == 1 else None
+def _is_absolute(value: str) -> bool:
+    return PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()
 
 
 def is_manifest_name(name: str, *, metadata_only: bool) -> bool:
@@ -285,15 +313,30 @@ def _parts_of_files(tables: Sequence[Table], where: str, *, alone: bool) -> list
 
 
 def _fits(frame: pd.DataFrame, owner: Sequence[Table], resolve: Resolve) -> Callable[[str], bool]:
-    """Whether half of the cells of a column, or of some of them, name files."""
+    """Whether half of the cells of a column, or of some of them, name files.
+
+    Numbers and words that come back in most rows are classes, even where there are files of such names.
+    """
     rows = range(0, len(frame), max(len(frame) // N_TRIED, 1))
 
     def fits(column: str) -> bool:
-        cells = [(owner[row].folder, text_of(frame[column].iloc[row])) for row in rows]
-        there = [resolve(folder, cell) is not None for folder, cell in cells if cell is not None]
+        cells = [(owner[row].name, cell) for row in rows if (cell := text_of(frame[column].iloc[row])) is not None]
+        if not any(kinds.is_picture_name(cell) for _, cell in cells) and 2 * len(set(cells)) <= len(cells):
+            return False
+        there = [resolve(table, cell) is not None for table, cell in cells]
         return bool(there) and sum(there) >= len(there) / 2
 
     return fits
+
+
+def _check_header(tables: Sequence[Table], resolve: Resolve) -> None:
+    """A header whose names are all unknown and of which one names a picture is the first row of the table."""
+    for table in tables:
+        columns = [str(column) for column in table.frame.columns]
+        if not {column.lower() for column in columns} & {*IMAGE_COLUMNS, *LABEL_COLUMNS} and any(
+            resolve(table.name, column) is not None for column in columns
+        ):
+            raise no_header(table.name, columns)
 
 
 def _problem(cell: str | None, found: str | None) -> str | None:

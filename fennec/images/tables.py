@@ -5,8 +5,10 @@ In: one file. Out: `Table`, its columns as they are; pictures inside stay there 
 
 from __future__ import annotations
 
+import csv
 import io
 import json
+import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,13 +20,17 @@ from typing import TYPE_CHECKING, Any
 from fennec.errors import InputError
 
 from . import kinds
+from .datasets import count
 from .decode import UnreadableImage
+from .labels import IMAGE_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SEPARATORS = ",;\t|"
 TABLES = frozenset([".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"])
+N_TRIED = 8  # cells of bytes looked into
+LONG = 256  # bytes that no id or name has
 MISSING = "missing"  # a file that a table names and that is not there
 
 
@@ -60,7 +66,7 @@ def read_table(content: bytes | Path, name: str) -> Table:
         name: of the file.
 
     Raises:
-        InputError: not a table of its kind, or empty.
+        InputError: not a table of its kind, empty, without a header, or a row has more cells than the header.
     """
     import pandas as pd
 
@@ -71,14 +77,86 @@ def read_table(content: bytes | Path, name: str) -> Table:
         if kinds.suffix(name) in (".jsonl", ".ndjson"):
             frame = pd.DataFrame([json.loads(line) for line in text.splitlines() if line.strip()], dtype=object)
         else:
-            separator = max(SEPARATORS, key=text.partition("\n")[0].count)
-            separator = "\t" if kinds.suffix(name) == ".tsv" else separator
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+            separator, text, n_skipped = _begin(text, "\t" if kinds.suffix(name) == ".tsv" else None)
+            text = _whole_rows(text, separator, name, n_skipped)
             frame = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, skipinitialspace=True,
                                 keep_default_na=False, na_values=[""], index_col=False)  # fmt: skip
-    except (ValueError, OSError) as error:
+    except InputError:
+        raise
+    except (ValueError, OSError, csv.Error) as error:
         raise InputError(f"'{name}' is not a readable table: {error}") from error
     frame.columns = [str(column).strip() for column in frame.columns]
     return Table(name, frame)
+
+
+def _begin(text: str, separator: str | None) -> tuple[str, str, int]:
+    """Separator of a CSV, its text from the header on, and how many lines stand before that.
+
+    Before it may be empty lines, comments, and the line `sep=;` that spreadsheets write.
+    """
+    n_skipped = 0
+    while text:
+        line, _, rest = text.partition("\n")
+        if asked := re.fullmatch(r'"?sep=(.)"?\s*', line, re.IGNORECASE):
+            separator = asked[1]
+        elif line.strip() and not (line.startswith("#") and rest.strip() and not _names_columns(line)):
+            break
+        text, n_skipped = rest, n_skipped + 1
+    first = text.partition("\n")[0]
+    return separator or max(SEPARATORS, key=first.count), text.lstrip("# ") if first[:1] == "#" else text, n_skipped
+
+
+def _names_columns(line: str) -> bool:
+    """Whether a line that begins like a comment is a header: `#image,label`."""
+    words = {word.strip(' "').lower() for word in re.split(f"[{SEPARATORS}]", line.lstrip("# "))}
+    return bool(words & set(IMAGE_COLUMNS)) and len(words) > 1
+
+
+def _whole_rows(text: str, separator: str, name: str, n_skipped: int) -> str:
+    """The text of a CSV, with a name for its first column where that has none (row numbers, as R writes them).
+
+    Raises:
+        InputError: a row has more cells than the header, which would be lost, or there is no header.
+    """
+    reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
+    header = next(reader, [])
+    firsts: list[str] = []
+    below: list[str] = []
+    longer: tuple[int, list[str]] | None = None
+    all_longer = True
+    line = reader.line_num
+    for row in reader:
+        start, line = line + 1, reader.line_num
+        if not row:
+            continue
+        below = below or row
+        all_longer = all_longer and len(row) == len(header) + 1
+        if longer is None and any(cell.strip() for cell in row[len(header) :]):
+            longer = start + n_skipped, row
+        firsts.append(row[0])
+    if longer is not None:
+        if all_longer and len(set(firsts)) == len(firsts) and all(cell.isdigit() for cell in firsts):
+            return f"row{separator}{text}"
+        raise InputError(
+            f"line {longer[0]} of '{name}' has {count(len(longer[1]), 'cell')} and the header "
+            f"({separator.join(header)[:60]}) has {len(header)}; put text that holds '{separator}' into quotes"
+        )
+    if any(map(_are_pictures, header, below or header)):
+        raise no_header(name, header, n_skipped + 1)
+    return text
+
+
+def _are_pictures(title: str, cell: str) -> bool:
+    return kinds.is_picture_name(title) and kinds.is_picture_name(cell)
+
+
+def no_header(name: str, header: Sequence[str], line: int = 1) -> InputError:
+    """Why a table is refused whose first line is a row."""
+    return InputError(
+        f"line {line} of '{name}' names a picture and no columns ({', '.join(header)[:60]}); write a header above it, "
+        "such as image,label"
+    )
 
 
 def _text(content: bytes) -> str:
@@ -98,7 +176,8 @@ def _read_parquet(content: bytes | Path, name: str) -> Table:
     try:
         file = pq.ParquetFile(io.BytesIO(content) if isinstance(content, bytes) else content)
         schema = file.schema_arrow
-        pictures = tuple(entry.name for entry in schema if _holds_bytes(entry.type))
+        held = [entry.name for entry in schema if _holds_bytes(entry.type)]
+        pictures = tuple(column for column in held if _holds_pictures(file, column)) or tuple(held)
         frame = file.read(columns=[column for column in schema.names if column not in pictures]).to_pandas()
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"'{name}' is not a readable parquet file: {error}") from error
@@ -121,6 +200,16 @@ def _holds_bytes(kind: Any) -> bool:
     if pa.types.is_struct(kind):
         return any(kind.field(index).name == "bytes" for index in range(kind.num_fields))
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _holds_pictures(file: Any, column: str) -> bool:
+    """Whether the first bytes in a column can be pictures; ids and names may be kept as bytes too."""
+    values = file.schema_arrow.field(column).type
+    if values.num_fields or not file.metadata.num_rows:
+        return True
+    batch = next(file.iter_batches(batch_size=N_TRIED, columns=[column]))
+    there = [value for value in batch.column(0).to_pylist() if value]
+    return not there or any(len(value) >= LONG or kinds.is_picture_content(value) for value in there)
 
 
 class _RowGroups:
