@@ -1,6 +1,7 @@
-"""Files with rows: CSV, TSV, JSON lines and parquet.
+"""Files with rows: CSV, TSV, JSON lines and parquet, and which files their cells name.
 
-In: one file. Out: `Table`, its columns as they are; pictures inside stay there until they are asked for.
+In: one file. Out: `Table`, its columns as they are; pictures inside stay there until they are asked for. `Among` and
+`Beside` find the files that are named.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import io
 import json
 import re
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
-from pathlib import Path
+from functools import cached_property
+from itertools import accumulate, islice
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +26,7 @@ from . import kinds
 from .datasets import count
 from .decode import UnreadableImage
 from .labels import IMAGE_COLUMNS
+from .parts import meaning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 SEPARATORS = ",;\t|"
 TABLES = frozenset([".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"])
 N_TRIED = 8  # cells of bytes looked into
+N_WALKED = 500_000  # files looked through for those that a table names
 LONG = 256  # bytes that no id or name has
 MISSING = "missing"  # a file that a table names and that is not there
 
@@ -53,9 +58,9 @@ class Table:
     source: Any = None
 
     @property
-    def folder(self) -> str:
-        """Where its paths begin."""
-        return self.name.rpartition("/")[0]
+    def has_header(self) -> bool:
+        """Whether the names of its columns stand in its first line."""
+        return kinds.suffix(self.name) in (".csv", ".tsv")
 
 
 def read_table(content: bytes | Path, name: str) -> Table:
@@ -75,7 +80,12 @@ def read_table(content: bytes | Path, name: str) -> Table:
     try:
         text = _text(content if isinstance(content, bytes) else content.read_bytes())
         if kinds.suffix(name) in (".jsonl", ".ndjson"):
-            frame = pd.DataFrame([json.loads(line) for line in text.splitlines() if line.strip()], dtype=object)
+            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+            if any(not isinstance(row, dict) for row in rows):
+                raise InputError(
+                    f'\'{name}\' has a line that is no object; expected lines such as {{"image": "0.png"}}'
+                )
+            frame = pd.DataFrame(rows, dtype=object)
         else:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
             separator, text, n_skipped = _begin(text, "\t" if kinds.suffix(name) == ".tsv" else None)
@@ -119,6 +129,7 @@ def _whole_rows(text: str, separator: str, name: str, n_skipped: int) -> str:
     Raises:
         InputError: a row has more cells than the header, which would be lost, or there is no header.
     """
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a cell may hold a whole picture
     reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
     header = next(reader, [])
     firsts: list[str] = []
@@ -268,3 +279,74 @@ def unread_kind(name: str) -> str | None:
     """Kind of a file that a table names and that is not read, None where it is or may be read."""
     kind = kinds.suffix(name)
     return kind if kind in kinds.CLOSED and not kinds.is_picture_name(name) else None
+
+
+class Among:
+    """Names of a tree: by path below the folder of the table, by a unique end, or by a name without its suffix.
+
+    Where a name is in several parts, the table that is called like one of them means that (`train.csv`, `train/0.png`).
+
+    Attributes:
+        several: a name that leads to several files, by the table in which it stands.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = set(names)
+        self.several: dict[str, str] = {}
+        self.by_name: dict[str, list[str]] = defaultdict(list)
+        for name in names:
+            base = name.rpartition("/")[2]
+            for key in {base, PurePosixPath(base).stem}:
+                self.by_name[key].append(name)
+
+    def find(self, table: str, value: str) -> str | None:
+        """Name of the file that a cell of a table names, None where there is none or there are several."""
+        folder = table.rpartition("/")[0]
+        value = value.replace("\\", "/").removeprefix("./")
+        path = f"{folder}/{value}" if folder else value
+        if path in self.names:
+            return path
+        same = self.by_name.get(value.rpartition("/")[2], [])
+        best = [name for name in same if name.endswith(f"/{value}") or f"/{value}".endswith(f"/{name}")]
+        if not best and ("/" not in value or _is_absolute(value)):  # of another machine: the name alone tells
+            best = same
+        if len(best) > 1:
+            sense = meaning(PurePosixPath(table).stem)
+            own = [name for name in best if sense in map(meaning, name.split("/")[:-1])] if sense is not None else []
+            best = own or best
+        if len(best) > 1:
+            self.several[table] = f"'{value}' is {best[0]} and {best[1]}"
+        return best[0] if len(best) == 1 else None
+
+
+class Beside:
+    """Files in the folder of a table, or below it: by path, or else as `Among` finds them.
+
+    Args:
+        folder: where paths begin.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def find(self, table: str, value: str) -> str | None:
+        """Path of the file that a cell of a table names, None where there is none."""
+        folder = table.rpartition("/")[0]
+        try:
+            for text in (value, value.replace("\\", "/")):
+                if (path := self.folder / folder / text).is_file():
+                    return str(path)
+        except (OSError, ValueError):  # too long for a name, a zero byte in it
+            return None
+        found = None if _is_absolute(value) else self.below.find(table, value)
+        return found and str(self.folder / found)
+
+    @cached_property
+    def below(self) -> Among:
+        """Pictures below the folder."""
+        paths = (path.relative_to(self.folder).as_posix() for path in islice(self.folder.rglob("*"), N_WALKED))
+        return Among([path for path in paths if kinds.is_picture_name(path) and not kinds.is_hidden(path)])
+
+
+def _is_absolute(value: str) -> bool:
+    return PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()
