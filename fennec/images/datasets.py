@@ -259,8 +259,9 @@ def count(n: int, noun: str) -> str:
 
 
 def printable(name: str) -> str:
-    """A name that any terminal can show: bytes that are no text are escaped."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+    """A name that any terminal can show in one line: bytes that are no text, ends of lines and the like are escaped."""
+    text = name.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _kind(kind: str, n: int) -> str:

@@ -19,9 +19,9 @@ from . import kinds
 from .decode import UnreadableImage
 from .labels import LABEL_COLUMNS, Wanted, clean_labels, notes_on
 from .listing import Listing, Row
-from .manifests import Beside, is_manifest_name, label_rows, list_tables
+from .manifests import is_manifest_name, label_rows, list_tables
 from .parts import check_shards, lay_out
-from .tables import TABLES, read_table
+from .tables import TABLES, Beside, read_table
 
 SIDE_LABELS = ("cls", "label")  # beside a picture of the same name: its class as text
 N_TRIED = 20  # JSON files looked into for a label
@@ -118,6 +118,7 @@ def _rows_of_folders(tree: Tree, pictures: set[str]) -> tuple[list[Row], list[st
     photos = [name for name in tree.names if name in pictures or kinds.suffix(name) in kinds.CLOSED]
     layout = lay_out(Counter(_folders(name) for name in photos))
     part_at = {path[: path.index(part) + 1] if part in path else path: part for path, part in layout.part.items()}
+    above_classes = {path[: path.index(label)] for path, label in layout.label.items() if label in path}
     rows = []
     for name in tree.names:
         path = _folders(name)
@@ -126,7 +127,9 @@ def _rows_of_folders(tree: Tree, pictures: set[str]) -> tuple[list[Row], list[st
             row = Row(name, layout.label.get(path), layout.part.get(path), problem or layout.stray.get(path))
         else:
             above = (part_at[path[:n]] for n in range(len(path), 0, -1) if path[:n] in part_at)
-            row = Row(name, None, next(above, None), _kind(name))
+            kind = _kind_inside(tree, name) if above_classes else _kind(name)
+            own = (path[n] for n in range(len(path) - 1, -1, -1) if path[:n] in above_classes)
+            row = Row(name, next(own, None) if kind in kinds.STAND_INS else None, next(above, None), kind)
         rows.append(row)
     return rows, layout.notes
 
@@ -212,6 +215,12 @@ def _json_label(text: str) -> object:
 def _kind(name: str) -> str:
     """How a file that is not read is counted."""
     return kinds.suffix(name) if kinds.has_telling_suffix(name) else "of unknown kind"
+
+
+def _kind_inside(tree: Tree, name: str) -> str:
+    """The same, by the first bytes where the name says nothing."""
+    head = b"" if kinds.has_telling_suffix(name) else tree.head(name)
+    return ".heic" if kinds.is_heic_content(head) else ".dcm" if kinds.is_dicom_content(head) else _kind(name)
 
 
 def _folders(name: str) -> tuple[str, ...]:

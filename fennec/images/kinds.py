@@ -19,11 +19,18 @@ CLOSED = HEIC | frozenset([
     ".arw", ".srf", ".sr2", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw", ".x3f", ".raw", ".3fr", ".iiq", ".erf",
     ".mef", ".mos", ".dcr", ".kdc", ".cin", ".dpx"
 ])  # fmt: skip
+# What may stand for pictures in a class folder: drawings, films, documents, arrays.
+STAND_INS = CLOSED | frozenset([
+    ".svg", ".svgz", ".eps", ".ai", ".pdf", ".djvu", ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".flv",
+    ".mpg", ".mpeg", ".3gp", ".ogv", ".npy", ".npz", ".mat", ".h5", ".hdf5", ".tfrecord", ".tfrecords", ".mha", ".mhd",
+    ".nrrd", ".fits", ".fit", ".svs", ".ndpi", ".czi", ".nd2", ".lif", ".vsi", ".mng", ".jbig2", ".pcx", ".wmf",
+    ".emf"
+])  # fmt: skip
 TOOL_NAMES = frozenset([
     "__macosx", "__pycache__", "@eadir", "@__thumb", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "lost+found",
     "thumbs.db", "ehthumbs.db", "desktop.ini"
 ]) | {"system volume information"}  # fmt: skip
-HEAD_BYTES = 32
+HEAD_BYTES = 132  # the mark of DICOM ends there
 
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+",
           b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"qoif")  # fmt: skip
@@ -81,6 +88,11 @@ def is_picture_content(head: bytes) -> bool:
 def is_heic_content(head: bytes) -> bool:
     """Whether the first bytes of a file are those of a HEIC picture."""
     return head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS
+
+
+def is_dicom_content(head: bytes) -> bool:
+    """Whether the first bytes of a file are those of a DICOM picture."""
+    return head[128:132] == b"DICM"
 
 
 def advice(kinds: set[str]) -> str:

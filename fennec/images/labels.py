@@ -1,7 +1,8 @@
 """Which column holds the pictures, the labels and the part of a table, and which labels are missing.
 
 In: a data frame without pictures in it, what the user asked for. Out: texts of labels, None where there is none.
-Missing is missing in every source (None, NaN, empty, -1 beside 0, 1, ...); `None` or `NA` as a text is a name.
+Missing is missing in every source (None, NaN, empty, -1 beside 0, 1, ... or 1, 2, ...); the text `None` or
+`NA` is a name.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fennec.errors import InputError, did_you_mean
@@ -84,7 +85,7 @@ def text_of(value: Any) -> str | None:
 
 
 def clean_labels(values: Iterable[Any]) -> list[str | None]:
-    """Names of classes, None where a label is missing; -1 is missing beside 0 and other whole numbers, or alone.
+    """Names of classes, None where a label is missing; -1 is missing beside two other whole numbers, or alone.
 
     Args:
         values: as they stand in a source, of any type.
@@ -100,7 +101,7 @@ def clean_labels(values: Iterable[Any]) -> list[str | None]:
         there = {text for text in texts if text is not None}
     others = there - {"-1"}
     numbers = all(text.isdigit() for text in others)
-    if "-1" in there and numbers and (not others or (len(others) > 1 and "0" in others)):
+    if "-1" in there and numbers and len(others) != 1:
         return [None if text == "-1" else text for text in texts]
     return texts
 
@@ -108,7 +109,9 @@ def clean_labels(values: Iterable[Any]) -> list[str | None]:
 def find_image_column(
     columns: Sequence[str], wanted: str | None, where: str, fits: Callable[[str], bool] = lambda column: True
 ) -> str:
-    """Column of pictures: the one asked for, or the first of a known name that fits, or else any that fits.
+    """Column of pictures: the one asked for, or the first of a known name that fits, or else another that fits.
+
+    A column with the name of one of labels is none: numbers of classes may be names of files too.
 
     Args:
         columns: that may hold pictures.
@@ -122,7 +125,7 @@ def find_image_column(
     if wanted is not None:
         return _asked(wanted, columns, where, "--image-column")
     known = [column for name in IMAGE_COLUMNS for column in columns if str(column).lower() == name]
-    others = [column for column in columns if column not in known]
+    others = [column for column in columns if column not in known and str(column).lower() not in LABEL_COLUMNS]
     found = next((column for column in [*known, *others] if fits(column)), known[0] if known else None)
     if found is None:
         raise InputError(
@@ -212,8 +215,10 @@ def labels_of(
     known = [lower[name] for name in LABEL_COLUMNS if name in lower]
     known += [column for column in columns if column in names and column not in known]
     if known:
-        filled = next((column for column in known if frame[column].notna().any()), known[0])
-        return _column(frame, filled, names)
+        filled = [column for column in known if frame[column].notna().any()] or known[:1]
+        found = _column(frame, filled[0], names)
+        choice = f"labels are those of column '{filled[0]}', not of {', '.join(filled[1:4])} (--label-column chooses)"
+        return replace(found, notes=(choice, *found.notes)) if len(filled) > 1 and found.columns else found
     if (one_hot := _one_hot(frame)) is not None:
         return one_hot
     maybe = [column for column in columns if _could_be_classes(list(frame[column]))]
@@ -223,7 +228,7 @@ def labels_of(
 
 def _column(frame: pd.DataFrame, column: str, names: Mapping[str, Sequence[str]]) -> Labels:
     """Labels of one column."""
-    values = list(frame[column])
+    values = [_listed(value) for value in frame[column]]
     if any(_is_list(value) for value in values):
         sizes = [len(value) if _is_list(value) else 0 for value in values]
         if max(sizes) > 1:
@@ -231,6 +236,10 @@ def _column(frame: pd.DataFrame, column: str, names: Mapping[str, Sequence[str]]
             return Labels(None, (), (f"column '{column}' has several labels for {n_several:,} pictures, which Fennec "
                                      "cannot use: taken without labels",))  # fmt: skip
         values = [value[0] if size else None for value, size in zip(values, sizes, strict=True)]
+    if any(isinstance(value, dict) for value in values):
+        first = next(value for value in values if isinstance(value, dict))
+        note = f"column '{column}' holds objects ({str(first)[:40]}) and no classes: taken without labels"
+        return Labels(None, (), (note,))
     if column in names:
         values = [_name(value, names[column]) for value in values]
         return Labels(values, (column,), notes_on(values))
@@ -250,9 +259,10 @@ def notes_on(texts: Sequence[str | None]) -> tuple[str, ...]:
     notes = []
     if len(there) > 1 and len(classes) > len(there) / 2:
         notes.append(f"{len(classes):,} classes for {len(there):,} pictures: are these labels?")
-    for mark in ("|", ";", ","):
+    for mark in ("|", ";", ",", " "):
         several = [text for text in classes if mark in text]
-        if several and any(piece.strip() in classes for text in several for piece in text.split(mark)):
+        pieces = {piece.strip() for text in several for piece in text.split(mark)}
+        if several and (pieces & classes or len(pieces) < len(several) + (mark != " ")):
             notes.append(f"labels such as '{min(several)}' are taken as one class each")
             break
     return tuple(notes)
@@ -292,6 +302,24 @@ def _name(value: Any, names: Sequence[str]) -> str | None:
     return names[int(text)] if 0 <= int(text) < len(names) else None
 
 
+def _listed(value: Any) -> Any:
+    """A list that is written out (`['a', 'b']`, `["a"]`, `[a b]`) as a list, anything else as it is."""
+    if not isinstance(value, str) or not re.fullmatch(r"\s*\[.*\]\s*", value, re.DOTALL):
+        return value
+    return [piece.strip("'\"") for piece in re.findall(r"'[^']*'|\"[^\"]*\"|[^\s,\[\]]+", value)]
+
+
+def is_nested(value: Any) -> bool:
+    """Whether a cell holds a list, an array or an object."""
+    return isinstance(value, dict) or _is_list(value)
+
+
+def rank(columns: Sequence[str]) -> int:
+    """How well known a column of labels is, 0 the best."""
+    return min((LABEL_COLUMNS.index(name) for column in columns if (name := column.lower()) in LABEL_COLUMNS),
+               default=len(LABEL_COLUMNS))  # fmt: skip
+
+
 def _is_list(value: Any) -> bool:
     return isinstance(value, (list, tuple, set)) or getattr(value, "ndim", 0) == 1
 
@@ -308,7 +336,7 @@ def _are_real(texts: Sequence[str | None]) -> bool:
 
 def _could_be_classes(values: Sequence[Any]) -> bool:
     """Whether a column has at least two values, each several times."""
-    if any(_is_list(value) or isinstance(value, (dict, bytes)) for value in values):
+    if any(is_nested(value) or isinstance(value, bytes) for value in values):
         return False
     texts = [text for text in map(text_of, values) if text is not None]
     return 2 <= len(set(texts)) <= len(texts) / 2 and not _are_real(texts)

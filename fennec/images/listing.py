@@ -15,7 +15,7 @@ from fennec.errors import InputError
 
 from .datasets import ImageDataset, Labels, Taken, count, encode_labels
 from .decode import Content, UnreadableImage
-from .kinds import CLOSED, advice
+from .kinds import CLOSED, STAND_INS, advice
 from .parts import choose_parts
 from .tables import MISSING
 
@@ -150,13 +150,13 @@ def _check_classes(listing: Listing, bad: Sequence[Row], there: set[str | None])
     for row in bad:
         if row.label is not None and row.label not in there and row.problem is not None:
             kinds[row.label][row.problem] += 1
-    lost = {label: found for label, found in kinds.items() if any(k in CLOSED or k == MISSING for k in found)}
+    lost = {label: found for label, found in kinds.items() if any(k in STAND_INS or k == MISSING for k in found)}
     if not lost:
         return
     label = min(lost)
     holds = ", ".join(f"{n:,} {kind}" for kind, n in lost[label].most_common(3))
     more = f" (and {len(lost) - 1} more classes)" if len(lost) > 1 else ""
-    help_ = advice(set(lost[label])) or "convert them to JPEG or PNG, or take the class out"
+    help_ = advice(set(lost[label])) or "convert them to JPEG or PNG, or take it out"
     raise InputError(f"class '{label}' of '{listing.where}'{more} has no picture that is read: {holds}; {help_}")
 
 

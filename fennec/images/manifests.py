@@ -6,27 +6,37 @@ In: tables, alone or among the files of a tree. Out: `Listing`. Several tables a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
-from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from fennec.errors import InputError
 
 from . import kinds
-from .labels import Wanted, find_image_column, labels_of, part_of_rows, text_of
+from .datasets import count
+from .labels import (
+    IMAGE_COLUMNS,
+    LABEL_COLUMNS,
+    Labels,
+    Wanted,
+    find_image_column,
+    is_nested,
+    labels_of,
+    notes_on,
+    part_of_rows,
+    rank,
+    text_of,
+)
 from .listing import Listing, Row
 from .parts import check_shards, lay_out, shard_of
-from .tables import MISSING, Table, read_table, unread_kind
+from .tables import MISSING, Among, Beside, Table, no_header, read_table, unread_kind
 
 if TYPE_CHECKING:
     import pandas as pd
 
 N_TRIED = 200  # cells looked at to see whether a column names files
-N_WALKED = 500_000  # files looked through for names without a suffix
-Resolve = Callable[[str, str], str | None]  # folder of the table, value of a cell -> name of a file
+Resolve = Callable[[str, str], str | None]  # name of the table, value of a cell -> name of a file
 
 
 def open_table(path: Path, wanted: Wanted) -> Listing:
@@ -38,43 +48,12 @@ def open_table(path: Path, wanted: Wanted) -> Listing:
     return list_tables([read_table(path, path.name)], path.stem, str(path), wanted, Beside(path.parent).find)
 
 
-class Beside:
-    """Files in the folder of a table: by path, or by a name without its suffix where it is the only one.
-
-    Args:
-        folder: where paths begin.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def find(self, folder: str, value: str) -> str | None:
-        """Path of the file that a cell names, None where there is none."""
-        try:
-            for text in (value, value.replace("\\", "/")):
-                if (path := self.folder / folder / text).is_file():
-                    return str(path)
-        except (OSError, ValueError):  # too long for a name, a zero byte in it
-            return None
-        same = [] if kinds.has_telling_suffix(value) or "/" in value else self.by_stem.get(value, [])
-        return str(same[0]) if len(same) == 1 else None
-
-    @cached_property
-    def by_stem(self) -> dict[str, list[Path]]:
-        """Pictures below the folder by their names without suffix."""
-        found: dict[str, list[Path]] = defaultdict(list)
-        for path in islice(self.folder.rglob("*"), N_WALKED):
-            if kinds.is_picture_name(path.name) and not kinds.is_hidden(path.relative_to(self.folder).as_posix()):
-                found[path.stem].append(path)
-        return found
-
-
 def list_tables(
     tables: Sequence[Table],
     name: str,
     where: str,
     wanted: Wanted,
-    resolve: Resolve = lambda folder, value: None,
+    resolve: Resolve = lambda table, value: None,
     *,
     alone: bool = True,
 ) -> Listing:
@@ -103,9 +82,13 @@ def list_tables(
     frame = frame.reindex(range(len(owner)))  # a table of pictures alone has no other columns and so no rows
     if wanted.image in frame.columns or not inside:
         columns = [str(entry) for entry in frame.columns]
+        _check_header(tables, resolve)
         column = find_image_column(columns, wanted.image, where, _fits(frame, owner, resolve))
+        if any(is_nested(value) for value in frame[column].head(N_TRIED)):
+            raise InputError(f"column '{column}' of '{where}' holds arrays or objects; expected paths or encoded "
+                             "pictures (PNG, JPEG): encode them, or give arrays to fennec.open_pictures")  # fmt: skip
         cells = [text_of(value) for value in frame[column]]
-        names = [cell and resolve(table.folder, cell) for cell, table in zip(cells, owner, strict=True)]
+        names = [cell and resolve(table.name, cell) for cell, table in zip(cells, owner, strict=True)]
         if not any(names):
             first = next((cell for cell in cells if cell), "")
             raise InputError(f"none of the {sum(map(bool, cells))} files named in '{where}' exists, first '{first}'")
@@ -130,19 +113,99 @@ def list_tables(
     part, part_columns = part_of_rows(rest)
     rest = rest.drop(columns=part_columns)
     class_names = {key: names for table in tables for key, names in table.class_names.items()}
-    labels = labels_of(rest, wanted.label, where, class_names)
+    held = column in inside
+    labels = _labels_of_tables(rest, owner, items, wanted.label, where, class_names)
     by_file = {id(table): name for table, name in zip(tables, parts, strict=True)}
     rows = [
         Row(item, labels.values[index] if labels.values is not None else None,
             part[index] if part is not None else by_file[id(owner[index])], problems[index])
         for index, item in enumerate(items)
     ]  # fmt: skip
+    kept = list(range(len(rows)))
+    notes = list(labels.notes)
+    if not held:
+        kept, n_several = _one_row_each(rows)
+        told = f"{count(len(rows), 'row')} for {count(len(kept), 'picture')}"
+        if n_several:
+            told = (f"column '{', '.join(labels.columns[:3])}' has several labels for {count(n_several, 'picture')} "
+                    f"({told}), which Fennec cannot use")  # fmt: skip
+            if wanted.label is not None:
+                raise InputError(f"'{where}': {told}; leave one row for each picture, or choose another column")
+            labels, notes = Labels(None), [f"{told}: taken without labels"]
+        elif len(kept) < len(rows):
+            notes.append(f"{told}, each of which is taken once")
     used = {"image": column} | ({"label": ", ".join(labels.columns)} if labels.columns else {})
     used |= {"part": ", ".join(part_columns)} if part_columns else {}
     unused = [other for other in rest.columns if other not in labels.columns]
     unused += [other for other in inside if other != column]
-    mark = None if inside and column in inside else lambda index: Path(str(names[index])).stat().st_size
-    return Listing(name, where, rows, load, mark, columns=used, columns_not_used=tuple(unused), notes=labels.notes)
+    mark = None if held else lambda index: Path(str(names[kept[index]])).stat().st_size
+    return Listing(
+        name,
+        where,
+        [rows[index] for index in kept],
+        lambda index: load(kept[index]),
+        mark,
+        columns=used,
+        columns_not_used=tuple(unused),
+        notes=tuple(notes),
+    )
+
+
+def _labels_of_tables(
+    frame: pd.DataFrame,
+    owner: Sequence[Table],
+    items: Sequence[str],
+    wanted: str | None,
+    where: str,
+    class_names: Mapping[str, Sequence[str]],
+) -> Labels:
+    """Labels of the rows of several tables; those with other columns may call the column of labels otherwise.
+
+    Where two such tables have labels of one picture, those of the better known column are taken.
+    """  # fmt: skip
+    groups: dict[frozenset[str], list[int]] = defaultdict(list)
+    for index, table in enumerate(owner):
+        groups[frozenset(map(str, table.frame.columns))].append(index)
+    if len(groups) < 2 or wanted is not None:
+        return labels_of(frame, wanted, where, class_names)
+    found = []
+    for columns, rows in groups.items():
+        own = frame.loc[rows, [column for column in frame.columns if str(column) in columns]]
+        found.append((labels_of(own, None, where, class_names), rows))
+    known = [(labels, rows) for labels, rows in found if labels.values is not None]
+    if len({labels.columns for labels, _ in known}) < 2:
+        return labels_of(frame, known[0][0].columns[0] if known and len(known[0][0].columns) == 1 else None, where,
+                         class_names)  # fmt: skip
+    known.sort(key=lambda pair: rank(pair[0].columns))
+    values: list[str | None] = [None] * len(owner)
+    told: set[str] = set()
+    for labels, rows in known:
+        assert labels.values is not None
+        here = {index: label for index, label in zip(rows, labels.values, strict=True) if items[index] not in told}
+        for index, label in here.items():
+            values[index] = label
+        told |= {items[index] for index, label in here.items() if label is not None}
+    columns_used = tuple(dict.fromkeys(column for labels, _ in known for column in labels.columns))
+    each = " and ".join(f"'{', '.join(labels.columns[:3])}' of {owner[rows[0]].name}" for labels, rows in known[:3])
+    return Labels(values, columns_used, (f"labels come from column {each}", *notes_on(values)))
+
+
+def _one_row_each(rows: list[Row]) -> tuple[list[int], int]:
+    """Positions of one row for each picture (a table of boxes has one for each box), and how many have several classes.
+
+    Where there are such pictures, all labels are taken away.
+    """
+    by_file: dict[tuple[str, str | None], list[int]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        by_file[(row.item, row.part) if row.problem in (None, MISSING) else (f"row {index}", None)].append(index)
+    n_several = 0
+    for same in by_file.values() if len(by_file) < len(rows) else ():
+        classes = dict.fromkeys(label for index in same if (label := rows[index].label) is not None)
+        rows[same[0]].label = next(iter(classes), None)
+        n_several += len(classes) > 1
+    for row in rows if n_several else ():
+        row.label = None
+    return sorted(same[0] for same in by_file.values()), n_several
 
 
 def label_rows(listing: Listing, names: Sequence[str], read: Callable[[str], Table], wanted: Wanted) -> Listing:
@@ -155,20 +218,29 @@ def label_rows(listing: Listing, names: Sequence[str], read: Callable[[str], Tab
         wanted: columns asked for.
 
     Raises:
-        InputError: columns are asked for and no table has them.
+        InputError: columns are asked for and no table has them; no table can be read, or it has no header or names
+            pictures that are there several times.
     """
     at = {row.item: index for index, row in enumerate(listing.rows)}
-    resolve = _Among([row.item for row in listing.rows if row.problem is None or row.problem in kinds.CLOSED]).find
+    among = Among([row.item for row in listing.rows if row.problem is None or row.problem in kinds.CLOSED])
     found: list[Table] = []
+    refused: list[InputError] = []
     for name in names:
         try:
             table = read(name)
-        except InputError:
+        except InputError as error:
+            refused.append(error)
             continue
-        fits = _fits(table.frame, [table] * len(table.frame), resolve)
-        if any(fits(column) for column in table.frame.columns):
+        _check_header([table], among.find)
+        fits = _fits(table.frame, [table] * len(table.frame), among.find)
+        if any(fits(column) for column in table.frame.columns if str(column).lower() not in LABEL_COLUMNS):
             found.append(table)
+        elif name in among.several:
+            refused.append(InputError(f"'{name}' of '{listing.where}' names pictures that are there several times "
+                                      f"({among.several[name]}); write their folders into the table"))  # fmt: skip
     named = [table for table in found if wanted.label is None or wanted.label in table.frame.columns]
+    if not named and refused:
+        raise refused[0]
     if not named:
         if wanted != Wanted():
             raise InputError(
@@ -177,7 +249,7 @@ def label_rows(listing: Listing, names: Sequence[str], read: Callable[[str], Tab
             )
         return listing
     check_shards([PurePosixPath(table.name).with_suffix("").as_posix() for table in found], listing.where)
-    told = list_tables(found, listing.name, listing.where, wanted, resolve, alone=False)
+    told = list_tables(found, listing.name, listing.where, wanted, among.find, alone=False)
     if all(row.label is None for row in told.rows):
         return replace(listing, notes=(*listing.notes, *told.notes))
     sources = {table.name for table in found}
@@ -208,28 +280,6 @@ def label_rows(listing: Listing, names: Sequence[str], read: Callable[[str], Tab
         columns_not_used=told.columns_not_used,
         notes=told.notes,
     )
-
-
-class _Among:
-    """Names of a tree: by path below the folder of the table, by a unique end, or by a name without its suffix."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = set(names)
-        self.by_name: dict[str, list[str]] = defaultdict(list)
-        for name in names:
-            base = name.rpartition("/")[2]
-            for key in {base, PurePosixPath(base).stem}:
-                self.by_name[key].append(name)
-
-    def find(self, folder: str, value: str) -> str | None:
-        value = value.replace("\\", "/").removeprefix("./")
-        path = f"{folder}/{value}" if folder else value
-        if path in self.names:
-            return path
-        same = self.by_name.get(value.rpartition("/")[2], [])
-        ends = [name for name in same if name.endswith(f"/{value}")]
-        best = ends or same
-        return best[0] if len(best) == 1 else None
 
 
 def is_manifest_name(name: str, *, metadata_only: bool) -> bool:
@@ -273,15 +323,36 @@ def _parts_of_files(tables: Sequence[Table], where: str, *, alone: bool) -> list
 
 
 def _fits(frame: pd.DataFrame, owner: Sequence[Table], resolve: Resolve) -> Callable[[str], bool]:
-    """Whether half of the cells of a column, or of some of them, name files."""
+    """Whether half of the cells of a column, or of some of them, name files.
+
+    Numbers and words that come back in most rows of a column of an unknown name are classes, even where there are files
+    of such names.
+    """
     rows = range(0, len(frame), max(len(frame) // N_TRIED, 1))
 
     def fits(column: str) -> bool:
-        cells = [(owner[row].folder, text_of(frame[column].iloc[row])) for row in rows]
-        there = [resolve(folder, cell) is not None for folder, cell in cells if cell is not None]
+        if any(is_nested(value) for value in frame[column].iloc[:N_TRIED]):
+            return False
+        cells = [(owner[row].name, cell) for row in rows if (cell := text_of(frame[column].iloc[row])) is not None]
+        known = str(column).lower() in IMAGE_COLUMNS or any(kinds.is_picture_name(cell) for _, cell in cells)
+        if not known and 2 * len(set(cells)) <= len(cells):
+            return False
+        there = [resolve(table, cell) is not None for table, cell in cells]
         return bool(there) and sum(there) >= len(there) / 2
 
     return fits
+
+
+def _check_header(tables: Sequence[Table], resolve: Resolve) -> None:
+    """A header whose names are all unknown and of which one names a picture is the first row of the table."""
+    for table in tables:
+        columns = [str(column) for column in table.frame.columns] if table.has_header else []
+        if (
+            columns
+            and not {column.lower() for column in columns} & {*IMAGE_COLUMNS, *LABEL_COLUMNS}
+            and any(resolve(table.name, column) is not None for column in columns)
+        ):
+            raise no_header(table.name, columns)
 
 
 def _problem(cell: str | None, found: str | None) -> str | None:

@@ -121,7 +121,8 @@ def prepare(features: Any, labels: Any, *, device: str | None = None, drop_const
         drop_constant: leave out features that do not vary.
 
     Raises:
-        InputError: empty, of the wrong shape, not finite, labels that are no classes, or no such device.
+        InputError: empty, of the wrong shape, not finite, labels that are no classes or missing (-1 beside 0, 1, ...),
+            or no such device.
         Undefined: a single class, or no feature varies.
     """
     x = matrix(features, "features", device=device)
@@ -134,6 +135,11 @@ def prepare(features: Any, labels: Any, *, device: str | None = None, drop_const
         raise InputError(f"{n_missing} of {len(names)} labels are missing (None, NaN or empty); leave their rows out")
     if names.dtype.kind == "f" and not np.array_equal(names, np.round(names)):
         raise InputError("labels are not whole numbers; a metric for regression takes targets")
+    if names.dtype.kind in "if" and len(there := np.unique(names)) > 2 and there[0] == -1:
+        raise InputError(
+            f"{int((names == -1).sum())} of {len(names)} labels are -1, which means missing beside {there[1]:g}, "
+            f"{there[2]:g} ...; leave their rows out, or give names (texts) where it is a class"
+        )
     if names.dtype == object:
         names = names.astype(str)
     _, codes = np.unique(names, return_inverse=True)

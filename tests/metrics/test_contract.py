@@ -146,6 +146,7 @@ def test_metric__awkward_data__number_or_reason(name: str, case: str) -> None:
         (lambda x, y: (x[:0], y[:0]), "have shape"),
         (lambda x, y: (x[:, 0], y), "have shape"),
         (lambda x, y: (x, y[:-1]), "labels have shape"),
+        (lambda x, y: (x, np.arange(len(y)) % 3 - 1), "labels are -1, which means missing beside 0, 1"),
         (lambda x, y: (np.where(np.arange(x.size).reshape(x.shape) == 3, np.nan, x), y), "NaN or infinite"),
         (lambda x, y: (np.where(np.arange(x.size).reshape(x.shape) == 3, np.inf, x), y), "NaN or infinite"),
         (lambda x, y: (x, y + 0.5), "not whole numbers"),
