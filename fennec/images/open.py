@@ -18,7 +18,7 @@ from .archives import is_archive_name, join_archives, open_archive
 from .datasets import ImageDataset
 from .folders import list_tree, open_tree
 from .kinds import PICTURES, is_picture_name, suffix
-from .labels import Wanted, clean_labels, notes_on
+from .labels import Wanted, clean_labels, is_nested, notes_on
 from .libraries import list_hugging_face, list_scikit_learn, list_torchvision
 from .listing import Listing, Row, take
 from .manifests import open_table
@@ -77,7 +77,7 @@ def open_pictures(
         name: what to call it.
 
     Raises:
-        InputError: no pictures, or as many labels as there are not pictures.
+        InputError: no pictures, as many labels as there are not pictures, or a label that is a list or an object.
 
     Example:
         >>> import numpy as np
@@ -86,7 +86,10 @@ def open_pictures(
     """
     from PIL import Image
 
-    texts = [None] * len(pictures) if labels is None else clean_labels(labels)
+    given = [None] * len(pictures) if labels is None else list(labels)
+    if (wrong := next((label for label in given if is_nested(label)), None)) is not None:
+        raise InputError(f"a label of '{name}' is a {type(wrong).__name__}; give one name or number for each picture")
+    texts = clean_labels(given)
     if len(texts) != len(pictures):
         raise InputError(
             f"{len(pictures)} pictures and {len(texts)} labels of '{name}'; give one label for each picture"
