@@ -91,7 +91,7 @@ def clean_labels(values: Iterable[Any]) -> list[str | None]:
 
     Example:
         >>> clean_labels([0, 1, -1]), clean_labels([-1, 1, 1]), clean_labels(["NA", "crack", None])
-        ([('0'), '1', None], ['-1', '1', '1'], ['NA', 'crack', None])
+        (['0', '1', None], ['-1', '1', '1'], ['NA', 'crack', None])
     """
     texts = [text_of(value) for value in values]
     there = {text for text in texts if text is not None}

@@ -81,8 +81,8 @@ def open_pictures(
 
     Example:
         >>> import numpy as np
-        >>> print(open_pictures(np.zeros((3, 8, 8), dtype=np.uint8), ["cat", "dog", None]).taken)
-        pictures: 2 pictures, 2 classes (cat 1, dog 1); without a label and left out: 1
+        >>> print(open_pictures(np.zeros((5, 8, 8), dtype=np.uint8), [*"abab", None]).taken)
+        pictures: 4 pictures, 2 classes (a 2, b 2); without a label and left out: 1
     """
     from PIL import Image
 
