@@ -23,7 +23,7 @@ from .datasets import ImageDataset
 from .decode import Content
 from .folders import list_tree, open_tree
 from .kinds import PICTURES, is_picture_name, suffix
-from .labels import Wanted, clean_labels, notes_on
+from .labels import Wanted, clean_labels, is_nested, notes_on
 from .libraries import list_hugging_face, list_scikit_learn, list_torchvision
 from .listing import Listing, Row, take
 from .manifests import open_table
@@ -85,14 +85,18 @@ def open_pictures(
         name: what to call it.
 
     Raises:
-        InputError: no pictures, one of another kind or shape, or as many labels as there are not pictures.
+        InputError: no pictures, one of another kind or shape, as many labels as there are not pictures, or a label
+            that is a list or an object.
 
     Example:
         >>> import numpy as np
-        >>> str(open_pictures(np.zeros((5, 8, 8), dtype=np.uint8), ["cat", "dog", "cat", "dog", None]).taken)
-        'pictures: 4 pictures, 2 classes (cat 2, dog 2); without a label and left out: 1'
+        >>> str(open_pictures(np.zeros((5, 8, 8), dtype=np.uint8), [*"abab", None]).taken)
+        'pictures: 4 pictures, 2 classes (a 2, b 2); without a label and left out: 1'
     """
-    texts = [None] * len(pictures) if labels is None else clean_labels(labels)
+    given = [None] * len(pictures) if labels is None else list(labels)
+    if (wrong := next((label for label in given if is_nested(label)), None)) is not None:
+        raise InputError(f"a label of '{name}' is a {type(wrong).__name__}; give one name or number for each picture")
+    texts = clean_labels(given)
     if len(texts) != len(pictures):
         raise InputError(
             f"{len(pictures)} pictures and {len(texts)} labels of '{name}'; give one label for each picture"

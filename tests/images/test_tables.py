@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -210,3 +212,9 @@ def test_parquet__arrays_for_pictures__refused_in_one_line(tmp_path: Path) -> No
     with pytest.raises(InputError, match="column 'image' of .* holds arrays or objects") as refused:
         open_dataset(tmp_path / "p.parquet")
     assert len(str(refused.value)) < 400 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize("labels", [[[1, 0], [0, 1]], [{"a"}, {"b"}], np.eye(2), [{"id": 1}, {"id": 2}]])
+def test_open_pictures__labels_that_are_lists_or_objects__refused(labels: Any) -> None:
+    with pytest.raises(InputError, match="a label of 'pictures' is a .*; give one name or number for each picture"):
+        open_pictures([coded(1), coded(2)], labels)
