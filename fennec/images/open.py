@@ -89,8 +89,8 @@ def open_pictures(
 
     Example:
         >>> import numpy as np
-        >>> print(open_pictures(np.zeros((3, 8, 8), dtype=np.uint8), ["cat", "dog", None]).taken)
-        pictures: 2 pictures, 2 classes (cat 1, dog 1); without a label and left out: 1
+        >>> print(open_pictures(np.zeros((5, 8, 8), dtype=np.uint8), ["cat", "dog", None, "cat", "dog"]).taken)
+        pictures: 4 pictures, 2 classes (cat 2, dog 2); without a label and left out: 1
     """
     texts = [None] * len(pictures) if labels is None else clean_labels(labels)
     if len(texts) != len(pictures):
