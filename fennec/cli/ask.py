@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fennec.errors import InputError
+from fennec.errors import InputError, NothingToRecommendError
 from fennec.reports.console import print_json, print_ranking, typed, write_page
 
 from .options import (
@@ -91,7 +91,11 @@ def recommend(
         from fennec.forward.scoring import rerank as merge
 
         best = [model.id for model in ranking.models[:rerank]]
-        ranking = merge(ranking, _score(images, best, metric, weights, device, max_images, seed, progress=not quiet))
+        try:
+            scored = _score(images, best, metric, weights, device, max_images, seed, progress=not quiet)
+            ranking = merge(ranking, scored)
+        except NothingToRecommendError as error:  # the recommendation holds without it
+            ranking = replace(ranking, notes=(*ranking.notes, f"not re-ranked by forward passes: {error}"))
     ranking = replace(ranking, models=ranking.models[:n])
     if html is not None:
         from fennec.reports.html import recommendation_html

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -74,6 +75,19 @@ def test_score__saturated_metric_and_options__said_and_applied(run: Run, image_f
     document = json.loads(run(*options, "sfda(pca_dim=1), ped(sfda(pca_dim=1), n_sigma=0.3),knn", "--json")[1])
     assert {"sfda(pca_dim=1)", "ped(sfda(pca_dim=1), n_sigma=0.3)", "knn"} <= set(document["models"][0])
     assert not document["notes"]
+
+
+@pytest.mark.parametrize("form", ["-q", "--json", "--csv", "-n1"])
+def test_score__every_score_undefined__one_line_and_nothing_to_recommend(
+    run: Run, image_folder: Path, form: str
+) -> None:
+    code, out, error = run("score", image_folder, "--models", "clinets:good", "--metric", "leep", form)
+    assert (code, out) == (3, "")
+    assert "no model has a score: leep of clinets:good is undefined: the model has no source head" in one_line(error)
+    shutil.rmtree(image_folder / "cat")
+    code, out, error = run("score", image_folder, "--models", "clinets:good", form)
+    assert (code, out) == (3, "")
+    assert "all samples are of one class" in one_line(error)
 
 
 @pytest.mark.parametrize(
