@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fennec.errors import InputError, NothingToRecommendError
-from fennec.reports.console import print_json, print_ranking, typed, write_page
+from fennec.reports.console import print_json, print_ranking, print_text, typed, write_page
 
 from .options import (
     CsvOption,
@@ -124,7 +124,7 @@ def explain(
     """Show where the score of one model comes from."""
     from fennec.checkpoints.catalog import load_catalog
 
-    name = load_catalog().find(model) if space is None else model
+    name = load_catalog().find(model) if space is None else load_catalog().id_of(model) or model
     images = opened(dataset, split, image_column, label_column, quiet=quiet)
     found = _prepared(images, hub, protocol, proxy, space, max_images, seed, progress=not quiet)
     explanation = found.recommender.explain(found.task, name)
@@ -133,7 +133,7 @@ def explain(
     if as_json:
         print_json({"data": images.taken.to_dict(), **explanation.to_dict(), "names": called})
     else:
-        typer.echo(f"{explanation}\nalso called {', '.join(called)}" if called else str(explanation))
+        print_text(f"{explanation}\nalso called {', '.join(called)}" if called else str(explanation))
 
 
 def score(

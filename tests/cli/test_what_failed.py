@@ -31,6 +31,15 @@ class Pair(nn.Module):
 
 def pair():
     return Pair()
+
+class Chatty(nn.Sequential):
+    def forward(self, batch):
+        print("hello")
+        return super().forward(batch)
+
+def chatty():
+    print("making it")
+    return Chatty(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 4))
 """
 
 
@@ -75,6 +84,25 @@ def test_score__saturated_metric_and_options__said_and_applied(run: Run, image_f
     document = json.loads(run(*options, "sfda(pca_dim=1), ped(sfda(pca_dim=1), n_sigma=0.3),knn", "--json")[1])
     assert {"sfda(pca_dim=1)", "ped(sfda(pca_dim=1), n_sigma=0.3)", "knn"} <= set(document["models"][0])
     assert not document["notes"]
+
+
+def test_commands__model_that_prints__results_alone_on_standard_output(run: Run, image_folder: Path) -> None:
+    code, out, error = run("score", image_folder, "--models", "clinets:chatty", "--metric", "ncc", "--json")
+    assert (code, json.loads(out)["models"][0]["model"]) == (0, "clinets:chatty")
+    assert "making it\nhello\n" in error
+    assert run("score", image_folder, "--models", "clinets:chatty", "-q", "--metric", "ncc")[1] == "clinets:chatty\n"
+    table = run("score", image_folder, "--models", "clinets:chatty", "--metric", "ncc")[1]
+    assert table.startswith("pets: best 1 of 1 models")
+    assert "hello" not in table
+
+
+@pytest.mark.parametrize("engine", ["serial", "process"])
+def test_bench__model_that_prints__results_alone_on_standard_output(
+    run: Run, image_folder: Path, engine: str, tmp_path: Path
+) -> None:
+    arguments = ("--models", "clinets:chatty", "--task", f"pets={image_folder}", "--protocol", "linear_probe")
+    _, out, _ = run("bench", tmp_path / "measured", *arguments, "--engine", engine, "--workers", 1, "--json")
+    assert json.loads(out)["cells"] == 1
 
 
 @pytest.mark.parametrize("form", ["-q", "--json", "--csv", "-n1"])
