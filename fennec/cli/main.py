@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from fennec import __version__
-from fennec.errors import FennecError, NothingToRecommendError
+from fennec.errors import FennecError, NothingToRecommendError, said
 from fennec.reports.console import results_apart
 from fennec.settings import is_debug
 
@@ -104,7 +104,7 @@ def main() -> None:
     except OSError as error:
         _fail(error, 1)
     except Exception as error:
-        _fail(FennecError(f"unexpected {type(error).__name__}: {error}; FENNEC_DEBUG=1 shows where"), 1)
+        _fail(FennecError(f"unexpected {type(error).__name__}: {said(error)}; FENNEC_DEBUG=1 shows where"), 1)
 
 
 def _fail(error: Exception, code: int) -> None:
