@@ -50,6 +50,14 @@ class MissingExtraError(FennecError, ImportError):
     """An optional dependency is not installed."""
 
 
+def said(error: BaseException) -> str:
+    """What an error says; nothing where its class, which is foreign code as well, fails at that."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
 def did_you_mean(name: str, known: Iterable[str], *, n: int = 3) -> str:
     """Sentence that offers the nearest known names, or an empty string.
 

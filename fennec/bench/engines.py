@@ -109,6 +109,7 @@ def _process(function: Work, jobs: Iterator[Any], workers: int, devices: Sequenc
 
 
 def _child(pipe: Connection, function: Work, job: Any, device: str) -> None:
+    os.dup2(2, 1)  # standard output is the parent's, for results
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):  # the parent hears it as well and says so
         pipe.send(function(job, device))

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fennec.errors import FennecError, InputError, ModelFailedError
+from fennec.errors import FennecError, InputError, ModelFailedError, said
 from fennec.files import write_whole
 from fennec.memory import forget_peak, peak_megabytes
 
@@ -109,7 +109,7 @@ def measure_cell(job: Job, device: str) -> Record:
 def failure(error: BaseException) -> Record:
     """How a failure stands in a record: its class, of foreign code the one it had there, and one line."""
     first = error.__cause__ if isinstance(error, ModelFailedError) and error.__cause__ else error
-    return {"status": "failed", "error": type(first).__name__, "message": _short(str(error))}
+    return {"status": "failed", "error": type(first).__name__, "message": _short(said(error))}
 
 
 def make_jobs(

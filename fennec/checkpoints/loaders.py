@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fennec.errors import ArtifactError, InputError, MissingExtraError, UnsupportedModelError, did_you_mean
 
-from .names import ask_back, current_timm_name
+from .names import as_spelt, ask_back, current_timm_name
 from .weights import WeightFile, download, filling, fitted, read_weights
 
 if TYPE_CHECKING:
@@ -72,7 +72,9 @@ def load_timm(rest: str, weights: str | Path | None, *, n_classes: int | None = 
     from timm.data.transforms_factory import create_transform
 
     full = current_timm_name(rest)
-    architecture, _, tag = full.partition(".")
+    architecture, dot, tag = full.partition(".")
+    architecture = as_spelt(architecture, timm.list_models())
+    full = f"{architecture}{dot}{tag}"
     if not timm.is_model(architecture):
         raise InputError(f"unknown timm model '{full}'{did_you_mean(architecture, timm.list_models())}")
     options: dict[str, Any] = {} if n_classes is None else {"num_classes": n_classes}
@@ -80,6 +82,7 @@ def load_timm(rest: str, weights: str | Path | None, *, n_classes: int | None = 
     has_head = True
     if weights is None:
         known = timm.list_models(f"{architecture}.*", pretrained=True)
+        full = as_spelt(full, known)
         if not known:
             raise InputError(f"timm has no weights of '{architecture}'; {advice}")
         if tag and full not in known:
@@ -142,15 +145,17 @@ def load_torchvision(rest: str, weights: str | Path | None) -> Loaded:
     from torchvision import models
 
     architecture, _, tag = rest.partition(".")
-    if architecture not in (known := models.list_models(models)):
+    architecture = as_spelt(architecture, known := models.list_models(models))
+    if architecture not in known:
         raise InputError(f"unknown torchvision model '{architecture}'{did_you_mean(architecture, known)}")
     versions = models.get_model_weights(architecture)
-    by_tag = {version.name.lower(): version for version in versions}
-    if tag and tag.lower() not in by_tag:
-        raise InputError(f"no weights '{tag}' of torchvision's {architecture}{did_you_mean(tag.lower(), by_tag)}")
+    by_tag = {version.name: version for version in versions}
+    tag = as_spelt(tag, by_tag)
+    if tag and tag not in by_tag:
+        raise InputError(f"no weights '{tag}' of torchvision's {architecture}{did_you_mean(tag, by_tag)}")
     if not tag and weights is None and len(by_tag) > 1:
         raise ask_back(f"torchvision:{architecture}", [f"torchvision:{architecture}.{name}" for name in by_tag])
-    version = by_tag[tag.lower()] if tag else versions.DEFAULT
+    version = by_tag[tag] if tag else versions.DEFAULT
     name = f"torchvision:{architecture}.{version.name}"
     transform = version.transforms()
     preprocessing = {"transform": repr(transform)}
@@ -254,15 +259,17 @@ def _write(file: WeightFile, path: Path) -> Path:
 
 
 def load_open_clip(rest: str, weights: str | Path | None) -> Loaded:
-    """The image tower of a model of open_clip, `architecture.tag`; errors as `build_open_clip`.
+    """The image tower of a model of open_clip, `architecture.tag` or `architecture/tag`; errors as `build_open_clip`.
 
     Raises:
         UnknownModelError: a name that means several sets of weights.
     """
     import open_clip
 
-    architecture, _, tag = rest.partition(".")
+    architecture, _, tag = (rest if "." in rest else rest.replace("/", ".", 1)).partition(".")  # open_clip writes both
+    architecture = as_spelt(architecture, open_clip.list_models())
     tags = [one for other, one in open_clip.list_pretrained() if other == architecture]
+    tag = as_spelt(tag, tags)
     if not tag and weights is None and len(tags) > 1:
         raise ask_back(f"open_clip:{architecture}", [f"open_clip:{architecture}.{one}" for one in tags])
     if not tag and weights is None and tags:

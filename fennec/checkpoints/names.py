@@ -67,6 +67,17 @@ def current_timm_name(name: str) -> str:
     return str(table[name])
 
 
+def as_spelt(name: str, known: Iterable[str]) -> str:
+    """The known name that differs at most in case; the name as it is where there is none.
+
+    Example:
+        >>> as_spelt("vit-b-32", ["RN50", "ViT-B-32"]), as_spelt("vit", ["RN50"])
+        ('ViT-B-32', 'vit')
+    """
+    known = tuple(known)
+    return name if name in known else {other.lower(): other for other in known}.get(name.lower(), name)
+
+
 def ask_back(name: str, meant: Iterable[str]) -> UnknownModelError:
     """The error for a name that means several sets of weights: some of them, and what to do."""
     models = sorted(meant)

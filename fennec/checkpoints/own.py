@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fennec.errors import InputError
+from fennec.errors import InputError, said
 
 
 def has_module(name: str) -> bool:
@@ -46,7 +46,7 @@ def make_own(name: str) -> Any:
         try:
             return getattr(importlib.import_module(module), attribute)()
         except Exception as error:  # foreign code, which may raise anything
-            raise InputError(f"'{name}' makes no network ({type(error).__name__}: {error})") from error
+            raise InputError(f"'{name}' makes no network ({type(error).__name__}: {said(error)})") from error
 
 
 @contextmanager

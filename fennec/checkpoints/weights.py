@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -104,13 +105,12 @@ def read_weights(path: str | Path) -> WeightFile:
     Containers of training scripts are opened: `CONTAINERS` in this order, else the only entry that holds tensors.
 
     Raises:
-        ArtifactError: the file is missing or damaged, or holds no tensors by name; its keys are named.
+        ArtifactError: the file is missing or damaged, or holds no tensors by name; its keys are named. Tensors that
+            are quantised, sparse or without values are refused.
     """
     import argparse
-    import pickle
 
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     path = Path(path)
@@ -120,9 +120,8 @@ def read_weights(path: str | Path) -> WeightFile:
         else:
             with torch.serialization.safe_globals([argparse.Namespace]):  # training scripts keep their arguments
                 content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, ValueError, pickle.UnpicklingError, EOFError, KeyError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ArtifactError(f"'{path}' holds no weights ({reason})") from error
+    except Exception as error:  # a damaged pickle raises nearly anything
+        raise ArtifactError(f"'{path}' holds no weights ({_reason(error)})") from error
     opened = ""
     others: tuple[str, ...] = ()
     inner: Any = content
@@ -141,7 +140,23 @@ def read_weights(path: str | Path) -> WeightFile:
         opened = f"{opened}.{key}" if opened else str(key)
         inner = inner[key]
     bare = _unwrapped(state)
+    for key, tensor in bare.items():
+        if tensor.is_quantized or tensor.layout != torch.strided or tensor.is_meta:
+            kind = "quantised" if tensor.is_quantized else "without values" if tensor.is_meta else "sparse"
+            raise ArtifactError(f"'{path}' holds no weights that can be used: '{key}' is {kind}; save plain tensors")
     return WeightFile(bare, path, opened, others, not opened and bare.keys() == content.keys())
+
+
+def _reason(error: Exception) -> str:
+    """Why torch or safetensors opened no file, without their advice to run the code in it."""
+    text = str(error)
+    if pickled := re.search(r"GLOBAL (\S+)", text):
+        return f"a pickled network or other object, '{pickled[1]}', not tensors alone; save model.state_dict()"
+    if "TorchScript" in text:
+        return "a TorchScript program, not tensors; save model.state_dict()"
+    said = text.rpartition("WeightsUnpickler error: ")[2].strip()
+    first = (said.splitlines() or [type(error).__name__])[0].partition(". ")[0]
+    return first if isinstance(error, OSError) else f"damaged, or not written by torch.save or safetensors: {first}"
 
 
 def _tensors(value: Any) -> State:
@@ -211,7 +226,12 @@ def fitted(
         head = tuple(f"{part}." for part in heads(model))
         misfit = [problem for problem in misfit if not problem[0].startswith(head)]
         prefixes = _prefixes(wanted, state, head) if misfit else []
-        if len(prefixes) == 1:
+        if len(prefixes) > 1 or (prefixes and all(problem == "extra" for _, problem in misfit)):
+            # what stands open fits as well where the rest is only too much
+            behind = ", ".join(f"'{start}'" for start in prefixes)
+            where = f"behind {behind}" if len(prefixes) > 1 else f"one in the open, one behind {behind}"
+            raise ArtifactError(f"'{path}' holds several sets of weights of '{name}', {where}; keep one of them")
+        if prefixes:
             start, misfit = prefixes[0], []
             state = {key.removeprefix(start): value for key, value in state.items() if key.startswith(start)}
     if misfit:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fennec.errors import InputError
-from fennec.reports.console import print_json, print_ranking, typed, write_page
+from fennec.errors import InputError, NothingToRecommendError
+from fennec.reports.console import print_json, print_ranking, print_text, typed, write_page
 
 from .options import (
     CsvOption,
@@ -91,7 +91,11 @@ def recommend(
         from fennec.forward.scoring import rerank as merge
 
         best = [model.id for model in ranking.models[:rerank]]
-        ranking = merge(ranking, _score(images, best, metric, weights, device, max_images, seed, progress=not quiet))
+        try:
+            scored = _score(images, best, metric, weights, device, max_images, seed, progress=not quiet)
+            ranking = merge(ranking, scored)
+        except NothingToRecommendError as error:  # the recommendation holds without it
+            ranking = replace(ranking, notes=(*ranking.notes, f"not re-ranked by forward passes: {error}"))
     ranking = replace(ranking, models=ranking.models[:n])
     if html is not None:
         from fennec.reports.html import recommendation_html
@@ -120,7 +124,7 @@ def explain(
     """Show where the score of one model comes from."""
     from fennec.checkpoints.catalog import load_catalog
 
-    name = load_catalog().find(model) if space is None else model
+    name = load_catalog().find(model) if space is None else load_catalog().id_of(model) or model
     images = opened(dataset, split, image_column, label_column, quiet=quiet)
     found = _prepared(images, hub, protocol, proxy, space, max_images, seed, progress=not quiet)
     explanation = found.recommender.explain(found.task, name)
@@ -129,7 +133,7 @@ def explain(
     if as_json:
         print_json({"data": images.taken.to_dict(), **explanation.to_dict(), "names": called})
     else:
-        typer.echo(f"{explanation}\nalso called {', '.join(called)}" if called else str(explanation))
+        print_text(f"{explanation}\nalso called {', '.join(called)}" if called else str(explanation))
 
 
 def score(

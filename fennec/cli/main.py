@@ -6,14 +6,16 @@ recommend, 130 interrupted.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from fennec import __version__
-from fennec.errors import FennecError, NothingToRecommendError
+from fennec.errors import FennecError, NothingToRecommendError, said
+from fennec.reports.console import results_apart
 from fennec.settings import is_debug
 
 from . import ask, build, lookup, measure, share
@@ -71,11 +73,24 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     share.ui: ("--port 8000 --no-browser",),
     share.doctor: ("--json",),
 }
+
+
+def _apart(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with its results alone on standard output."""
+
+    @functools.wraps(command)
+    def run(**arguments: Any) -> None:
+        with results_apart():
+            command(**arguments)
+
+    return run
+
+
 for command, arguments in COMMANDS.items():
     name = command.__name__.replace("_", "-")
     title = "Example" if len(arguments) == 1 else "Examples"
     examples = "  |  ".join(f"fennec {name} {line}" for line in arguments)
-    app.command(name, epilog=f"{title}:  {examples}")(command)
+    app.command(name, epilog=f"{title}:  {examples}")(_apart(command))
 
 
 def main() -> None:
@@ -89,7 +104,7 @@ def main() -> None:
     except OSError as error:
         _fail(error, 1)
     except Exception as error:
-        _fail(FennecError(f"unexpected {type(error).__name__}: {error}; FENNEC_DEBUG=1 shows where"), 1)
+        _fail(FennecError(f"unexpected {type(error).__name__}: {said(error)}; FENNEC_DEBUG=1 shows where"), 1)
 
 
 def _fail(error: Exception, code: int) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fennec.reports.console import print_frame, print_json, teller, typed, write_page
+from fennec.reports.console import print_frame, print_json, print_text, teller, typed, write_page
 
 from .options import (
     CsvOption,
@@ -103,12 +103,12 @@ def bench(
             {**vars(summary), "failed": dict(summary.failed), "cells": len(jobs), "folder": str(results), "data": data}
         )
         return
-    typer.echo(
+    print_text(
         f"{len(jobs)} cells: {summary.measured} measured now, {summary.kept} there before, "
         f"{summary.elsewhere} held by another run, {sum(summary.failed.values())} failed"
     )
     for error, count in summary.failed.most_common():
-        typer.echo(f"  {error}: {count} (run again with --retry to measure them again)")
+        print_text(f"  {error}: {count} (run again with --retry to measure them again)")
 
 
 def _numbers(text: str, option: str) -> list[float]:

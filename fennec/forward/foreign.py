@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fennec.checkpoints.encoders import Encoder
-from fennec.errors import FennecError, ModelFailedError
+from fennec.errors import FennecError, ModelFailedError, said
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -41,8 +41,8 @@ def foreign(what: str) -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """Class of an error and the first line of what it says."""
-    lines = str(error).strip().splitlines()
+    """Class of an error and the first line of what it says, where it can say anything."""
+    lines = said(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 
 

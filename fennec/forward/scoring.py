@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 from fennec.checkpoints.catalog import load_catalog
 from fennec.checkpoints.encoders import Encoder
 from fennec.checkpoints.names import plain_name
-from fennec.errors import FennecError, InputError, ModelFailedError
+from fennec.errors import FennecError, InputError, ModelFailedError, NothingToRecommendError
 from fennec.images.datasets import ImageDataset
 from fennec.metrics import Metric, Score, find_metric
 from fennec.metrics.contract import find_device
@@ -63,6 +63,7 @@ def score_models(
     Raises:
         InputError: no labels, no models or two of one name, an unknown metric, no such device, or none of the images
             can be read.
+        NothingToRecommendError: no metric is defined for any model, so that there is no order.
         FennecError: no model could be loaded and run; the first reason is given.
     """
     if dataset.labels is None:
@@ -105,6 +106,10 @@ def score_models(
     found = on_common_images(list(sets.values()))
     scores = {name: _score_all(find_metric(name), found, device) for name in metrics}
     table = np.array([[float(score) for score in column] for column in scores.values()]).T
+    reasons = sorted(_reasons(scores, list(sets)))
+    if np.isnan(table).all():
+        failed = (f"{name}: {error}" for name, error in failures.items())
+        raise NothingToRecommendError(f"no model has a score: {'; '.join((*reasons, *failed))}")
     blunt = {name for name, column in scores.items() if _is_blunt(column)}
     used = [index for index, name in enumerate(scores) if name not in blunt] or list(range(len(scores)))
     total = table[:, 0] if len(scores) == 1 else mean_rank(table[:, used])
@@ -117,7 +122,7 @@ def score_models(
             rank=rank,
             id=found[row].model,
             score=float(total[row]),
-            method="scored",
+            method="scored" if total[row] == total[row] else "undefined",
             scores={metric: float(column[row]) for metric, column in scores.items()},
             record=catalog.get(found[row].model),
         )
@@ -137,7 +142,7 @@ def score_models(
         notes=(
             *([unread(skipped)] if skipped else []),
             *_refusals(found),
-            *sorted(_reasons(scores, list(sets))),
+            *reasons,
             *notes,
             *(f"{name}: {error}" for name, error in failures.items()),
         ),

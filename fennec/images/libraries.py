@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fennec.errors import InputError, MissingExtraError, OfflineError, did_you_mean
+from fennec.errors import FennecError, InputError, MissingExtraError, OfflineError, did_you_mean
 from fennec.settings import cache_dir
 
 from .labels import Wanted, clean_labels, find_image_column, labels_of, notes_on, part_of_rows
@@ -50,9 +50,12 @@ def list_torchvision(name: str, split: str | None, wanted: Wanted) -> Listing:
     """
     import torchvision.datasets as library
 
-    kind = getattr(library, name, None)
-    if name not in library.__all__ or kind is None:
-        raise InputError(f"unknown dataset 'torchvision:{name}'{did_you_mean(name, library.__all__)}")
+    base = library.VisionDataset
+    kinds = {each: kind for each in library.__all__ if isinstance(kind := getattr(library, each), type)}
+    kind = kinds.get(name, base)
+    if kind is base:
+        known = (each for each in kinds if kinds[each] is not base)
+        raise InputError(f"unknown dataset 'torchvision:{name}'{did_you_mean(name, known)}")
     _refuse_columns(wanted, f"torchvision:{name}")
     root = str(cache_dir() / "torchvision")
     tried = [split]
@@ -88,7 +91,7 @@ def make_torchvision(kind: Any, root: str, split: str | None, *, download: bool)
     """Construct a torchvision dataset, whichever way its class spells root, split and download.
 
     Raises:
-        InputError: it needs other arguments, has no such split, or is not below `root`.
+        InputError: it needs other arguments, has no such split, or is not below `root` and cannot be downloaded.
         OfflineError: the download failed.
     """
     accepted = inspect.signature(kind).parameters
@@ -99,13 +102,20 @@ def make_torchvision(kind: Any, root: str, split: str | None, *, download: bool)
         arguments["split"] = split or "train"
     elif split is not None and "split" not in accepted:
         choose_parts([], split, kind.__name__)
-    if "download" in accepted:
+    inherited = [each for each in kind.__mro__ if any(one.kind is one.VAR_KEYWORD for one in accepted.values())]
+    fetches = any("download" in inspect.signature(each.__init__).parameters for each in (kind, *inherited))
+    if fetches:
         arguments["download"] = download
     try:
         return kind(**arguments)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ImportError) as error:
         raise InputError(f"cannot open torchvision's {kind.__name__}: {error}") from error
     except (OSError, RuntimeError) as error:  # URLError is an OSError; a failed check is a RuntimeError
+        if download and not fetches:
+            raise InputError(
+                f"torchvision downloads no {kind.__name__}, and there is none in {root}; give the folder, table or "
+                "archive with its pictures itself"
+            ) from error
         if download:
             raise OfflineError(
                 f"cannot download {kind.__name__} ({error}); put it into {root} on a machine with a network"
@@ -161,6 +171,8 @@ def list_hugging_face(name: str, split: str | None, wanted: Wanted) -> Listing:
         raise MissingExtraError("'hf:' needs the datasets library; pip install 'fennec-recommender[hf]'") from error
     repository, _, config = name.partition(":")
     where = f"hf:{name}"
+    if not repository.strip("/ "):
+        raise InputError(f"'{where}' names no dataset; expected hf:ORG/NAME, or hf: and a folder of save_to_disk")
     try:
         if (Path(repository) / "dataset_dict.json").is_file() or (Path(repository) / "state.json").is_file():
             saved = library.load_from_disk(repository)
@@ -173,13 +185,13 @@ def list_hugging_face(name: str, split: str | None, wanted: Wanted) -> Listing:
             table = library.load_dataset(repository, config or None, split="+".join(chosen))
     except (ConnectionError, library.exceptions.DatasetNotFoundError, OSError) as error:
         raise OfflineError(
-            f"cannot get 'hf:{name}' ({str(error).splitlines()[0]}); check the name and the network, "
-            "or give a local folder"
+            f"cannot get 'hf:{name}' ({(str(error) or type(error).__name__).splitlines()[0]}); check the name and the "
+            "network, or give a local folder"
         ) from error
-    except InputError:
+    except FennecError:
         raise
-    except ValueError as error:
-        raise InputError(f"cannot open 'hf:{name}': {error}") from error
+    except Exception as error:  # of the library's many readers
+        raise InputError(f"cannot open 'hf:{name}': {' '.join(str(error).split()) or type(error).__name__}") from error
     return _list_table(table, where, wanted, chosen, tuple(splits))
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
@@ -21,46 +23,63 @@ if TYPE_CHECKING:
 
 
 N_SKIPPED = 5  # images named that could not be read
+_RESULTS: ContextVar[TextIO | None] = ContextVar("where results go, standard output when None", default=None)
+
+
+@contextmanager
+def results_apart() -> Iterator[None]:
+    """Keep standard output for results: what libraries and networks print in the block goes to standard error."""
+    token = _RESULTS.set(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _RESULTS.reset(token)
+
+
+def print_text(text: str, *, nl: bool = True) -> None:
+    """A result as it is."""
+    typer.echo(text, file=_RESULTS.get(), nl=nl)
 
 
 def print_ranking(ranking: Ranking, as_json: bool, as_csv: bool, quiet: bool) -> None:
     """A ranking the way that was asked for, and on standard error the first images that could not be read."""
     if quiet:
-        typer.echo("\n".join(ranking.ids))
+        print_text("\n".join(ranking.ids))
     elif as_json:
         print_json(ranking.to_dict())
     elif as_csv:
-        typer.echo(ranking.to_frame().to_csv(index=False), nl=False)
+        print_text(ranking.to_frame().to_csv(index=False), nl=False)
     else:
         print_table(ranking.to_table())
-        typer.echo(ranking.footer())
+        print_text(ranking.footer())
     for item, reason in ranking.skipped[:N_SKIPPED]:
         say(f"skipped {item.encode('utf-8', 'backslashreplace').decode()}: {reason}")
 
 
 def print_json(value: Any) -> None:
     """One document."""
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    print_text(json.dumps(value, indent=1, ensure_ascii=False))
 
 
 def print_table(table: Table) -> None:
     """A table as wide as the terminal; in a file or a pipe as wide as ids need."""
     from rich.console import Console
 
-    console = Console()
+    console = Console(file=_RESULTS.get())
     if not console.is_terminal:
-        console = Console(width=160)  # a file or a pipe has no width: keep ids in one piece
+        console = Console(file=_RESULTS.get(), width=160)  # a file or a pipe has no width: keep ids in one piece
     console.print(table)
 
 
 def print_frame(frame: pd.DataFrame, as_json: bool, as_csv: bool, quiet: bool) -> None:
     """A data frame the way that was asked for; its first column is the id."""
     if quiet:
-        typer.echo("\n".join(frame.iloc[:, 0].astype(str)))
+        print_text("\n".join(frame.iloc[:, 0].astype(str)))
     elif as_json:
-        typer.echo(frame.to_json(orient="records", indent=1))
+        print_text(frame.to_json(orient="records", indent=1))
     elif as_csv:
-        typer.echo(frame.to_csv(index=False), nl=False)
+        print_text(frame.to_csv(index=False), nl=False)
     else:
         from rich.table import Table
 
@@ -87,7 +106,7 @@ def print_made(made: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(made)
     else:
-        typer.echo(str(next(iter(made.values()))))
+        print_text(str(next(iter(made.values()))))
 
 
 def typed() -> str:

@@ -26,7 +26,8 @@ class RankedModel:
         id: canonical id.
         score: predicted score, unitless, higher is better.
         method: `warm` (the model has history), `cold` (it has none: placed by archi2vec and its facts), `measured` (its
-            result on this task was given), `scored` (by a forward pass), or `failed` (it could not be run).
+            result on this task was given), `scored` (by a forward pass), `undefined` (it was run, but no metric is
+            defined for it), or `failed` (it could not be run).
         performance: expected result, a fraction; None where only forward passes were made.
         low: lower end of its 80 % interval.
         high: upper end.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from fennec.checkpoints.catalog import load_catalog
@@ -76,6 +78,28 @@ def test_find__several_sets_of_weights__asked_back(text: str) -> None:
     for read in (load_catalog().find, Encoder.load):
         with pytest.raises(UnknownModelError, match=r"means \d+ sets of weights: .*give the whole id"):
             read(text)
+
+
+@pytest.mark.parametrize("text", ["torchvision:resnet50", "open_clip:RN50", "timm:resnet18"])
+def test_load__asked_back__every_offer_is_a_name_everywhere(text: str) -> None:
+    with pytest.raises(UnknownModelError, match="give the whole id") as asked:
+        Encoder.load(text)
+    offers = re.findall(r"\w+:[\w.-]+(?=[,;]| and)", str(asked.value))
+    assert len(offers) > 1
+    for offer in offers:
+        assert load_catalog().find(offer) == load_catalog().find(offer.upper())
+        for name in {offer, offer.lower()}:
+            with pytest.raises(OfflineError, match="cannot download"):
+                Encoder.load(name)
+
+
+@pytest.mark.parametrize(
+    "text", ["open_clip:ViT-B-32/openai", "open_clip:vit-b-32.OpenAI", "openai/clip-vit-base-patch32"]
+)
+def test_load__spelt_as_elsewhere__known(text: str) -> None:
+    assert load_catalog().find(text) == load_catalog().find("open_clip:ViT-B-32.openai")
+    with pytest.raises(OfflineError, match="cannot download"):
+        Encoder.load(text)
 
 
 def test_find__one_set_of_weights__taken() -> None:

@@ -84,8 +84,51 @@ def test_read_weights__nothing_that_can_be_told_apart__keys_named(content: Any, 
 
 def test_load__two_backbones_that_fit__not_guessed(state: State, tmp_path: Path) -> None:
     torch.save({**prefixed(state, "encoder_q."), **prefixed(state, "encoder_k.")}, tmp_path / "w.pth")
-    with pytest.raises(ArtifactError, match="tensors have no place, first 'encoder_q"):
+    with pytest.raises(ArtifactError, match="several sets of weights of .*, behind 'encoder_k.', 'encoder_q.'; keep"):
         Encoder.load(NAME, weights=tmp_path / "w.pth")
+
+
+def test_load__the_weights_twice_with_and_without_a_prefix__not_guessed(state: State, tmp_path: Path) -> None:
+    torch.save({**other(state), **prefixed(state, "module.")}, tmp_path / "w.pth")
+    with pytest.raises(ArtifactError, match="one in the open, one behind 'module.'; keep one of them"):
+        Encoder.load(NAME, weights=tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (nn.Sequential(nn.Linear(2, 2)), "a pickled network or other object, '.*Sequential', .*model.state_dict()"),
+        ({"model": nn.Linear(2, 2), "epoch": 3}, "a pickled network or other object, '.*Linear'"),
+        ({"w": torch.ones(2, 2, device="meta")}, "'w' is without values"),
+    ],
+)
+def test_read_weights__no_plain_tensors__one_line(content: Any, message: str, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(ArtifactError, match=message) as caught:
+        read_weights(tmp_path / "w.pth")
+    assert "\n" not in str(caught.value)
+    assert "only if you trust" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch warns of the kinds of tensors that it is about to drop
+@pytest.mark.parametrize("kind", ["quantised", "sparse"])
+def test_read_weights__tensor_of_another_kind__one_line(kind: str, tmp_path: Path) -> None:
+    plain = torch.ones(2, 2)
+    odd = plain.to_sparse() if kind == "sparse" else torch.quantize_per_tensor(plain, 0.1, 0, torch.qint8)
+    torch.save({"v": plain, "w": odd}, tmp_path / "w.pth")
+    with pytest.raises(ArtifactError, match=f"'w' is {kind}; save plain tensors"):
+        read_weights(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_read_weights__cut_anywhere__damaged(zipped: bool, state: State, tmp_path: Path) -> None:
+    torch.save(state, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
+    whole = (tmp_path / "w.pth").read_bytes()
+    for size in (0, 1, 2, 3, 10, 99, 1000, len(whole) // 2, len(whole) - 9):
+        (tmp_path / "w.pth").write_bytes(whole[:size])
+        with pytest.raises(ArtifactError, match="holds no weights .damaged, or not written by") as caught:
+            read_weights(tmp_path / "w.pth")
+        assert "\n" not in str(caught.value)
 
 
 def test_load__file_of_a_larger_network__refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -30,6 +31,15 @@ class Pair(nn.Module):
 
 def pair():
     return Pair()
+
+class Chatty(nn.Sequential):
+    def forward(self, batch):
+        print("hello")
+        return super().forward(batch)
+
+def chatty():
+    print("making it")
+    return Chatty(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 4))
 """
 
 
@@ -74,6 +84,38 @@ def test_score__saturated_metric_and_options__said_and_applied(run: Run, image_f
     document = json.loads(run(*options, "sfda(pca_dim=1), ped(sfda(pca_dim=1), n_sigma=0.3),knn", "--json")[1])
     assert {"sfda(pca_dim=1)", "ped(sfda(pca_dim=1), n_sigma=0.3)", "knn"} <= set(document["models"][0])
     assert not document["notes"]
+
+
+def test_commands__model_that_prints__results_alone_on_standard_output(run: Run, image_folder: Path) -> None:
+    code, out, error = run("score", image_folder, "--models", "testnets:chatty", "--metric", "ncc", "--json")
+    assert (code, json.loads(out)["models"][0]["model"]) == (0, "testnets:chatty")
+    assert "making it\nhello\n" in error
+    assert run("score", image_folder, "--models", "testnets:chatty", "-q", "--metric", "ncc")[1] == "testnets:chatty\n"
+    table = run("score", image_folder, "--models", "testnets:chatty", "--metric", "ncc")[1]
+    assert table.startswith("pets: best 1 of 1 models")
+    assert "hello" not in table
+
+
+@pytest.mark.parametrize("engine", ["serial", "process"])
+def test_bench__model_that_prints__results_alone_on_standard_output(
+    run: Run, image_folder: Path, engine: str, tmp_path: Path
+) -> None:
+    arguments = ("--models", "testnets:chatty", "--task", f"pets={image_folder}", "--protocol", "linear_probe")
+    _, out, _ = run("bench", tmp_path / "measured", *arguments, "--engine", engine, "--workers", 1, "--json")
+    assert json.loads(out)["cells"] == 1
+
+
+@pytest.mark.parametrize("form", ["-q", "--json", "--csv", "-n1"])
+def test_score__every_score_undefined__one_line_and_nothing_to_recommend(
+    run: Run, image_folder: Path, form: str
+) -> None:
+    code, out, error = run("score", image_folder, "--models", "testnets:good", "--metric", "leep", form)
+    assert (code, out) == (3, "")
+    assert "no model has a score: leep of testnets:good is undefined: the model has no source head" in one_line(error)
+    shutil.rmtree(image_folder / "cat")
+    code, out, error = run("score", image_folder, "--models", "testnets:good", form)
+    assert (code, out) == (3, "")
+    assert "all samples are of one class" in one_line(error)
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,11 @@ def deep(x: Tensor) -> Tensor:
     return deep(x)
 
 
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
 BROKEN: dict[str, tuple[Callable[[Tensor], Any], str]] = {
     "tuple": (lambda x: (x, x), "gives a tuple, not a tensor"),
     "list": (lambda x: [x], "gives a list, not a tensor"),
@@ -99,6 +104,7 @@ BROKEN: dict[str, tuple[Callable[[Tensor], Any], str]] = {
     "stop": (raising(StopIteration()), "StopIteration"),
     "recursion": (deep, "RecursionError"),
     "exit": (raising(SystemExit(3)), "SystemExit: 3"),
+    "mute": (raising(Mute()), r"failed \(Mute\)"),
     "not built": (raising(NotImplementedError("later")), "NotImplementedError: later"),
 }
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from fennec.checkpoints.encoders import Encoder
-from fennec.errors import InputError, OfflineError
+from fennec.errors import InputError, NothingToRecommendError, OfflineError
 from fennec.forward.scoring import AUTO, mean_rank, rerank, score_models
 from fennec.images.datasets import ImageDataset
 from fennec.images.open import open_dataset
@@ -65,6 +65,9 @@ def test_score_models__no_source_head__reason_in_the_notes_and_no_nan_in_json(re
     assert ranking.ids == ("sighted", "headless")
     assert "leep of headless is undefined: the model has no source head" in ranking.notes
     assert ranking.to_dict()["models"][1]["leep"] is None
+    assert [model.method for model in ranking.models] == ["scored", "undefined"]
+    with pytest.raises(NothingToRecommendError, match="no model has a score: leep of headless is undefined"):
+        score_models(reds_and_not, models[:1], metrics=["leep"])
 
 
 def test_score_models__one_cannot_be_loaded__last_with_the_reason(reds_and_not: ImageDataset) -> None:

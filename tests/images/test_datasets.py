@@ -163,6 +163,12 @@ def test_open_dataset__wrong_path__nearest_offered(image_folder: Path) -> None:
         ("kaggle:cats", "unknown kind of dataset 'kaggle:'"),
         ("torchvison:CIFAR10", "did you mean 'torchvision'"),
         ("torchvision:CIFAR", "unknown dataset 'torchvision:CIFAR'; did you mean .*CIFAR10"),
+        ("torchvision:VisionDataset", "unknown dataset 'torchvision:VisionDataset'"),
+        ("torchvision:ImageFolder", "torchvision downloads no ImageFolder, .* give the folder"),
+        ("torchvision:FER2013", "torchvision downloads no FER2013"),
+        ("torchvision:DatasetFolder", "cannot open torchvision's DatasetFolder: .*'loader'"),
+        ("hf:", "'hf:' names no dataset; expected hf:ORG/NAME"),
+        ("hf::config", "names no dataset; expected hf:ORG/NAME"),
         ("sklearn:iris", "there is sklearn:digits"),
     ],
 )
