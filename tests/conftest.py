@@ -42,11 +42,10 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("FENNEC_DEVICE", "cpu")
     yield
-    if (home / "added_models.json").exists():  # the next test has a home of its own, and perhaps a module of this name
+    sys.modules.pop("mynets", None)  # the next test may have a module of this name, and has a home of its own
+    if (home / "added_models.json").exists():
         load_catalog.cache_clear()
         load_known_vectors.cache_clear()
-        for name in [name for name in sys.modules if name.startswith("mynets")]:
-            del sys.modules[name]
 
 
 @pytest.fixture

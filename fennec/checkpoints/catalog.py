@@ -161,7 +161,7 @@ class Catalog:
             InputError: an address that is no model's page.
         """
         name = plain_name(text)
-        matches = self._named(name)
+        matches = self._named(name) or self._named(text.strip())  # a repository may keep a name that timm gave up
         if not matches:
             library, _, rest = name.rpartition(":")
             today = current_timm_name(rest) if library in ("", "timm") else rest

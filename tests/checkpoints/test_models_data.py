@@ -95,7 +95,9 @@ def test_find__every_name_of_the_libraries__a_row_that_loads() -> None:
 
 
 def test_find__short_name_of_many__lists_some_and_counts_all() -> None:
-    with pytest.raises(UnknownModelError, match=r"'resnet50' names \d+ models: timm:resnet50.* and \d+ more; give the"):
+    with pytest.raises(
+        UnknownModelError, match=r"'resnet50' means \d+ sets of weights: timm:resnet50.* and \d+ more; give the"
+    ):
         load_catalog().find("resnet50")
     assert load_catalog().resolve("our_own_net") == "our_own_net"
 

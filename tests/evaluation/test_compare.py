@@ -161,7 +161,7 @@ def test_cli__compare__folder_from_bench_to_pictures(bench: dict[str, str], tmp_
     assert sorted(path.name for path in Path("out").iterdir()) == [
         "comparison.csv", "comparison.json", "critical_differences.png", "quality_against_time.png", "tasks.png"
     ]  # fmt: skip
-    with pytest.raises(InputError, match="either a folder of 'fennec bench' or --hub"):
+    with pytest.raises(InputError, match="either a folder of 'fennec bench' or --study"):
         runner.invoke(app, ["compare"], catch_exceptions=False)
     measured = measure_folder(Path("own"), proxy=Proxy.load("fennec-mini"), device="cpu")
     assert all(embedding.seconds > 0 for embedding in measured.embeddings.values())

@@ -141,7 +141,9 @@ def test_metric__missing_among_numbers__refused_and_names_that_look_missing__nam
     expected = metrics.knn(x, y)
     assert metrics.knn(x, np.array(["None", "NA", "nan"])[y]) == expected
     assert metrics.knn(x, np.array(["None", "NA", "nan"], dtype=object)[y]) == expected
-    assert metrics.knn(x, y - 1) == expected
+    assert metrics.knn(x, y - 2) == expected  # numbers that start below -1 are names as well
+    with pytest.raises(InputError, match="20 of 60 labels are -1, which means missing"):
+        metrics.knn(x, y - 1)
 
 
 def test_metric__every_one__a_reason_is_text() -> None:
