@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def own_matrix(path: Path, *, protocol: str | None = None, report: Callable[[str], None] = print) -> TransferMatrix:
+def own_matrix(
+    path: Path, *, protocol: str | None = None, report: Callable[[str], None] = lambda line: None
+) -> TransferMatrix:
     """Matrix of a file of results, one column per task.
 
     Args:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import timm
 import torch
 
-from fennec.cli import main as cli
 from tests.cli.conftest import Run, one_line
 
 NETWORKS = """
@@ -43,23 +41,11 @@ def chatty():
 """
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Runs the command beside a module with two networks: exit code, stdout, stderr."""
+@pytest.fixture(autouse=True)
+def _networks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The command runs beside a module of networks."""
     (tmp_path / "testnets.py").write_text(NETWORKS)
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fennec", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def test_score__unreadable_images_and_a_bad_model__said_in_every_form(run: Run, image_folder: Path) -> None:
