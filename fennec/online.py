@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from fennec.architectures.added import read_added
 from fennec.checkpoints.catalog import Catalog, load_catalog
 from fennec.evidence.hubs import load_matrix
-from fennec.evidence.matrix import TransferMatrix
+from fennec.evidence.scores import load_scores
 from fennec.images.datasets import ImageDataset
 from fennec.images.open import open_dataset
 from fennec.space.recommender import Recommender
@@ -39,7 +40,7 @@ class Prepared:
 def prepare(
     dataset: str | ImageDataset,
     *,
-    hub: str = "default",
+    study: str = "all",
     protocol: str | None = None,
     proxy: str = "fennec-mini",
     space: Path | None = None,
@@ -49,14 +50,14 @@ def prepare(
     progress: bool = False,
     report: Callable[[str], None] = lambda stage: None,
 ) -> Prepared:
-    """Open a dataset, embed it, and fit a recommender or load one.
+    """Open a dataset, embed it, and load a recommender, or fit one where none is at hand.
 
     Args:
         dataset: as `open_dataset` takes it.
-        hub: results to learn from.
-        protocol: chooses the default hub.
+        study: results to learn from: `all` published ones, or those of one study or hub.
+        protocol: how models are to be adapted; finetune, or that of the study, when None.
         proxy: to look at the images with.
-        space: folder made by `fennec fit`, instead of a hub.
+        space: folder made by `fennec fit`, instead of published results.
         split: part of the dataset.
         max_images: images to look at.
         random_state: seed of the draw of images.
@@ -64,22 +65,19 @@ def prepare(
         report: told what comes next.
 
     Raises:
-        FennecError: as `open_dataset`, `load_matrix`, `Proxy.load` and `Recommender.load` do.
+        FennecError: as `open_dataset`, `published`, `Proxy.load` and `Recommender.load` do.
     """
     report("opening the images")
-    matrix = load_matrix(hub, protocol=protocol) if space is None else None
     images = open_dataset(dataset, split=split)
     report("loading the proxy")
     start = time.perf_counter()
     encoder = Proxy.load(proxy)
     loaded = time.perf_counter()
-    report("fitting the transfer space")
-    if matrix is None:
-        recommender = Recommender.load(space or "", proxy=encoder)
-    elif encoder.name == BUNDLED:
-        recommender = _fitted_once(matrix.name, matrix.protocol, load_catalog())
+    report("loading the transfer space")
+    if space is not None:
+        recommender = Recommender.load(space, proxy=encoder)
     else:
-        recommender = _fitted(matrix, load_known_embeddings(encoder.name), load_catalog())
+        recommender = published(study, protocol, encoder.name)
     fitted = time.perf_counter()
     report("looking at the images")
     task = embed_dataset(images, encoder, max_images=max_images, random_state=random_state, progress=progress)
@@ -87,11 +85,30 @@ def prepare(
     return Prepared(images, task, recommender, seconds)
 
 
-def _fitted(matrix: TransferMatrix, embeddings: Mapping[str, TaskEmbedding], catalog: Catalog) -> Recommender:
-    return Recommender().fit(matrix, embeddings, catalog=catalog, cold=catalog.candidates(matrix.protocol))
+def published(study: str = "all", protocol: str | None = None, proxy: str = BUNDLED) -> Recommender:
+    """A recommender of published results; the shipped one where it says what is asked.
+
+    Args:
+        study: as for `prepare`.
+        protocol: as for `prepare`.
+        proxy: name of the proxy whose task embeddings to use.
+
+    Raises:
+        FennecError: as `load_matrix` and `Recommender.from_published` do.
+    """
+    return _published_once(study, protocol, proxy, load_catalog())
 
 
 @lru_cache(maxsize=4)
-def _fitted_once(hub: str, protocol: str, catalog: Catalog) -> Recommender:
-    """A hub under the bundled proxy, whose embeddings never change: a process that answers often fits it once."""
-    return _fitted(load_matrix(hub, protocol=protocol), load_known_embeddings(BUNDLED), catalog)
+def _published_once(study: str, protocol: str | None, proxy: str, catalog: Catalog) -> Recommender:
+    """A process that answers often loads or fits it once."""
+    if study in ("all", "default"):
+        asked = protocol or "finetune"
+        shipped = Recommender.from_published(asked)
+        if proxy == BUNDLED and not read_added():
+            return shipped
+        return Recommender().fit(
+            load_scores(), load_known_embeddings(proxy), protocol=asked, candidates=catalog.candidates(asked)
+        )
+    matrix = load_matrix(study, protocol=protocol)
+    return Recommender().fit(matrix, load_known_embeddings(proxy), candidates=catalog.candidates(matrix.protocol))

@@ -1,15 +1,16 @@
-"""Public facts of checkpoints as numbers: what the model side of the transfer space is made from.
+"""Public facts of checkpoints as numbers and as what they share with others.
 
-In: catalog records and architecture vectors. Out: `ModelFacts`, rows in the order asked for.
+In: catalog records and architecture vectors. Out: `Facts`, rows in the order asked for.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from fennec.architectures.vectors import load_known_vectors
@@ -17,91 +18,93 @@ from fennec.architectures.vectors import load_known_vectors
 from .catalog import Catalog
 
 Floats = NDArray[np.float64]
-# Centre and spread of log2 of parameters, GMACs and input size over the catalog; any fixed ones do.
-SIZE_CENTRE = np.array([24.9, 2.5, 7.9])
-SIZE_SPREAD = np.array([1.8, 2.3, 0.4])
-IMAGENET_CENTRE, IMAGENET_SPREAD = 0.8, 0.06
+# Centre and spread of log2 of parameters and input size, and of archi2vec's quality; any fixed ones do.
+SCALES = {"params": (24.7, 2.2), "input_size": (7.8, 0.41), "quality": (-0.15, 0.69)}
+FARTHEST = 3.0  # spreads from the centre; beyond it counts as much as there
+IMAGENET = 6.1  # log10 of ImageNet's images
+METHODS = ("supervised", "clip", "siglip", "dino", "mae", "contrastive", "distilled", "adversarial", "none")
+CONTRASTIVE = ("moco", "simclr", "swav", "byol", "vicreg", "simsiam", "barlow", "pirl", "instance", "deepcluster")
+WORD = 0.7  # of a method, beside numbers of unit spread
+SHARED = ("same", "parent", "network", "family", "pretraining")
 
 
 @dataclass(frozen=True, eq=False)
-class ModelFacts:
-    """What is known of checkpoints without any result on a task; 0 where a number is not known.
+class Facts:
+    """What is known of checkpoints without any result.
 
     Attributes:
-        quality: expected quality of the architecture (archi2vec), shape (n_models,).
-        size: log2 of parameters, GMACs and input size, centred and scaled, shape (n_models, 3).
-        imagenet: published ImageNet accuracy, centred and scaled, shape (n_models,).
-        words: words of pre-training data, method and tag, one set per model.
-        families: architecture without its size; models of an unknown one carry their own id.
-        backbones: network, empty where it is not known.
+        models: ids.
+        numbers: about 0, unit spread; 0 where nothing is known, shape (n_models, n_facts).
+        shared: what checkpoints have in common with others, by `SHARED`: themselves, the weights they were tuned from,
+            the network, the family, and data with method of pre-training. Where one is not known it is their own id.
     """
 
-    quality: Floats
-    size: Floats
-    imagenet: Floats
-    words: tuple[frozenset[str], ...]
-    families: tuple[str, ...]
-    backbones: tuple[str, ...]
+    models: tuple[str, ...]
+    numbers: Floats
+    shared: Mapping[str, tuple[str, ...]]
 
     def __len__(self) -> int:
-        return len(self.words)
-
-    def select(self, rows: NDArray[np.intp]) -> ModelFacts:
-        """Some of the models."""
-        return ModelFacts(
-            self.quality[rows],
-            self.size[rows],
-            self.imagenet[rows],
-            tuple(self.words[row] for row in rows),
-            tuple(self.families[row] for row in rows),
-            tuple(self.backbones[row] for row in rows),
-        )
-
-    def clipped(self, others: ModelFacts) -> ModelFacts:
-        """The same with the size kept between the smallest and the largest of others."""
-        return replace(self, size=np.clip(self.size, others.size.min(axis=0), others.size.max(axis=0)))
-
-    def without_graph(self) -> ModelFacts:
-        """The same facts as if archi2vec did not exist."""
-        return replace(self, quality=np.zeros(len(self)))
+        return len(self.models)
 
 
-def facts_of(
-    models: Sequence[str],
-    catalog: Catalog,
-    *,
-    imagenet: Mapping[str, float] | None = None,
-    quality: Mapping[str, float] | None = None,
-) -> ModelFacts:
+def facts_of(models: Sequence[str], catalog: Catalog, *, quality: Mapping[str, float] | None = None) -> Facts:
     """Facts of checkpoints.
 
     Args:
         models: canonical ids; those that the catalog does not have get no facts.
         catalog: where the facts are.
-        imagenet: published ImageNet-1k accuracy by id, a fraction; leave it out where that is what is predicted.
         quality: of architectures by `library:architecture`, around 0; the bundled archi2vec's when None.
     """
     known = load_known_vectors().centred_quality if quality is None else quality
-    expected, accuracy = np.zeros(len(models)), np.zeros(len(models))
-    words, families, backbones = [], [], []
-    frame = catalog.frame.reindex(list(models))
-    numbers = frame[["params", "gmacs", "input_size"]].to_numpy(dtype=np.float64)
-    size = np.nan_to_num((np.log2(np.maximum(numbers, 1e-3)) - SIZE_CENTRE) / SIZE_SPREAD)
-    columns = ["pretraining_data", "finetuned_on", "pretraining_method", "tag", "family", "backbone"]
-    text = frame[columns].fillna("").astype(str)
-    for row, (model, facts) in enumerate(zip(models, text.to_numpy().tolist(), strict=True)):
-        data, tuned, method, tag, family, backbone = facts
-        expected[row] = known.get(backbone, 0.0)
-        if imagenet is not None and model in imagenet:
-            accuracy[row] = (imagenet[model] - IMAGENET_CENTRE) / IMAGENET_SPREAD
-        words.append(_words(f"{data}+{tuned}", method, tag))
-        families.append(family or model)
-        backbones.append(backbone)
-    return ModelFacts(expected, size, accuracy, tuple(words), tuple(families), tuple(backbones))
+    everything = catalog.frame
+    sizes = pd.DataFrame(
+        {
+            "params": np.log2(everything["params"].astype(float)),
+            "input_size": np.log2(everything["input_size"].astype(float)),
+            "quality": everything["backbone"].map(known).astype(float),
+        }
+    )
+    sizes = sizes.fillna(sizes.groupby(everything["family"]).transform("median"))
+    frame, sizes = everything.reindex(list(models)), sizes.reindex(list(models))
+    columns = [((sizes[name] - centre) / spread).clip(-FARTHEST, FARTHEST) for name, (centre, spread) in SCALES.items()]
+    images = frame["pretraining_images"].astype(float).clip(lower=1e4).map(np.log10) - IMAGENET
+    columns.append(images)
+    method = frame["pretraining_method"].fillna("").astype(str)
+    method = method.where(~method.str.contains("|".join(CONTRASTIVE)), "contrastive")
+    columns += [WORD * method.str.contains(word, regex=False) for word in METHODS]
+    tuned = frame["finetuned_on"].fillna("").astype(str)
+    on_imagenet = tuned.str.startswith("imagenet")
+    columns += [frame["official"].eq(True), on_imagenet, tuned.ne("") & ~on_imagenet]
+    numbers = np.nan_to_num(np.column_stack([column.to_numpy(dtype=np.float64) for column in columns]))
+    data = frame["pretraining_data"].where(frame["pretraining_data"].ne("unknown"), "").fillna("")
+    names = {
+        "same": frame.index.to_series(),
+        "parent": frame["parent"],
+        "network": frame["backbone"],
+        "family": frame["family"],
+        "pretraining": data.where(data.eq(""), data + " " + method),
+    }
+    return Facts(tuple(models), numbers, {key: _own_where_unknown(names[key], models) for key in SHARED})
+
+
+def _own_where_unknown(names: pd.Series[str], models: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name or model for name, model in zip(names.fillna("").astype(str).tolist(), models, strict=True))
+
+
+def pretraining_words(model_facts: pd.DataFrame) -> list[frozenset[str]]:
+    """Words that checkpoints may share: names of data sets, of methods and of recipes, but no sizes.
+
+    Args:
+        model_facts: rows of the catalog.
+    """
+    columns = ["pretraining_data", "finetuned_on", "pretraining_method", "tag"]
+    return [
+        _words(f"{data}+{tuned}", method, tag)
+        for data, tuned, method, tag in model_facts[columns].fillna("").astype(str).to_numpy().tolist()
+    ]
 
 
 def _words(data: str, method: str, tag: str) -> frozenset[str]:
-    """Words that checkpoints may share: names of data sets, of methods and of recipes, but no sizes."""
     recipe = (part for part in re.split("[_@]", tag.lower()) if part and not re.fullmatch(r"r?\d+", part))
     return frozenset(
         [f"data {name}" for name in data.split("+") if name not in ("", "unknown")]

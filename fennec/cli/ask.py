@@ -16,12 +16,12 @@ from .options import (
     DatasetArgument,
     DeviceOption,
     HtmlOption,
-    HubOption,
     ImageColumnOption,
     ImagesOption,
     JsonOption,
     KnownOption,
     LabelColumnOption,
+    MeasuredOption,
     MetricOption,
     PortfolioOption,
     ProtocolOption,
@@ -32,7 +32,7 @@ from .options import (
     SilentOption,
     SpaceOption,
     SplitOption,
-    WarmOption,
+    StudyOption,
     WeightsOption,
     WhereOption,
     known_results,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 def recommend(
     dataset: DatasetArgument,
     n: Annotated[int, typer.Option("-n", help="Models to list.", min=1)] = 10,
-    hub: HubOption = "default",
+    study: StudyOption = "all",
     protocol: ProtocolOption = None,
     proxy: ProxyOption = "fennec-mini",
     where: WhereOption = None,
@@ -61,7 +61,7 @@ def recommend(
     weights: WeightsOption = None,
     device: DeviceOption = None,
     space: SpaceOption = None,
-    warm_only: WarmOption = False,
+    measured_only: MeasuredOption = False,
     portfolio: PortfolioOption = False,
     split: SplitOption = None,
     image_column: ImageColumnOption = None,
@@ -80,11 +80,11 @@ def recommend(
         raise InputError("--portfolio chooses models to try together, --rerank orders a list; take one of them")
     results = known_results(known)
     images = opened(dataset, split, image_column, label_column, quiet=quiet)
-    found = _prepared(images, hub, protocol, proxy, space, max_images, seed, progress=not quiet)
+    found = _prepared(images, study, protocol, proxy, space, max_images, seed, progress=not quiet)
     task = found.task
     start = time.perf_counter()
     ranking = found.recommender.recommend(
-        task, n=max(n, rerank), where=where, known=results, warm_only=warm_only, portfolio=portfolio
+        task, n=max(n, rerank), where=where, known=results, measured_only=measured_only, portfolio=portfolio
     )
     ranking = replace(ranking, seconds={**found.seconds, "ranking": time.perf_counter() - start})
     if rerank:
@@ -109,7 +109,7 @@ def recommend(
 def explain(
     dataset: DatasetArgument,
     model: Annotated[str, typer.Argument(help="Model id, see 'fennec models'.")],
-    hub: HubOption = "default",
+    study: StudyOption = "all",
     protocol: ProtocolOption = None,
     proxy: ProxyOption = "fennec-mini",
     space: SpaceOption = None,
@@ -126,7 +126,7 @@ def explain(
 
     name = load_catalog().find(model) if space is None else load_catalog().id_of(model) or model
     images = opened(dataset, split, image_column, label_column, quiet=quiet)
-    found = _prepared(images, hub, protocol, proxy, space, max_images, seed, progress=not quiet)
+    found = _prepared(images, study, protocol, proxy, space, max_images, seed, progress=not quiet)
     explanation = found.recommender.explain(found.task, name)
     record = load_catalog().get(name)
     called = () if record is None else record.all_names[1:]
@@ -167,14 +167,14 @@ def score(
 
 
 def _prepared(
-    images: ImageDataset, hub: str, protocol: str | None, proxy: str, space: Path | None, max_images: int, seed: int,
+    images: ImageDataset, study: str, protocol: str | None, proxy: str, space: Path | None, max_images: int, seed: int,
     *, progress: bool,
 ) -> Prepared:  # fmt: skip
     """Task vector and fitted recommender."""
     from fennec.online import prepare
 
     return prepare(
-        images, hub=hub, protocol=protocol, proxy=proxy, space=space, max_images=max_images, random_state=seed,
+        images, study=study, protocol=protocol, proxy=proxy, space=space, max_images=max_images, random_state=seed,
         progress=progress,
     )  # fmt: skip
 

@@ -11,8 +11,7 @@ from fennec.errors import InputError
 from fennec.reports.console import print_made, teller
 
 from .options import (
-    ColdOption,
-    HubOption,
+    CatalogOption,
     ImageColumnOption,
     ImagesOption,
     JsonOption,
@@ -22,6 +21,7 @@ from .options import (
     SeedOption,
     SilentOption,
     SplitOption,
+    StudyOption,
     opened,
     pairs,
 )
@@ -65,7 +65,7 @@ def embed(
 
 def fit(
     output: Annotated[Path, typer.Argument(help="Folder to write the space to.")],
-    hub: HubOption = "default",
+    study: StudyOption = "all",
     protocol: ProtocolOption = None,
     results: Annotated[
         Path | None, typer.Option("--results", help="Your own CSV (model,task,value), or a folder of 'fennec bench'.")
@@ -73,7 +73,7 @@ def fit(
     images: Annotated[
         list[str] | None, typer.Option("--images", help="TASK=DATASET, images of a task of yours.")
     ] = None,
-    cold: ColdOption = None,
+    catalog_models: CatalogOption = True,
     proxy: ProxyOption = "fennec-mini",
     image_column: ImageColumnOption = None,
     label_column: LabelColumnOption = None,
@@ -82,7 +82,7 @@ def fit(
     as_json: JsonOption = False,
     quiet: SilentOption = False,
 ) -> None:
-    """Build a space from a study or from your own results."""
+    """Build a space: from all published results, from one study, or from your own results beside all others."""
     from dataclasses import replace
 
     from fennec.bench.cells import measured_matrix
@@ -90,6 +90,7 @@ def fit(
     from fennec.checkpoints.catalog import load_catalog
     from fennec.evidence.hubs import load_matrix
     from fennec.evidence.own import own_matrix
+    from fennec.evidence.scores import load_scores, own_study, with_own
     from fennec.space.recommender import Recommender
     from fennec.tasks.embedding import embed_dataset
     from fennec.tasks.embedding_files import load_known_embeddings
@@ -98,27 +99,37 @@ def fit(
     sources: dict[str, str] = {}
     catalog = load_catalog()
     data: dict[str, Any] = {}
+    matrix = None
     if results is None:
-        matrix = load_matrix(hub, protocol=protocol)
+        matrix = None if study in ("all", "default") else load_matrix(study, protocol=protocol)
     elif results.is_dir():
         matrix, sources = measured_matrix(results, protocol=protocol), read_tasks(results)
         matrix = replace(matrix, models=tuple(map(catalog.resolve, matrix.models)))
     else:
         matrix = own_matrix(results, protocol=protocol, report=teller(quiet))
+    tasks = () if matrix is None else matrix.tasks
     encoder = Proxy.load(proxy)
     embeddings = dict(load_known_embeddings(encoder.name))
-    sources = {task: source for task, source in sources.items() if task in matrix.tasks}
+    sources = {task: source for task, source in sources.items() if task in tasks}
     for task, source in {**sources, **pairs(images or [], "--images expects TASK=DATASET")}.items():
-        if task not in matrix.tasks:
-            raise InputError(f"--images names task '{task}', which has no results; there are {', '.join(matrix.tasks)}")
-        image_set = matrix.image_sets[matrix.tasks.index(task)]
+        if matrix is None or task not in tasks:
+            raise InputError(
+                f"--images names task '{task}', which has no results of yours; there are {', '.join(tasks)}"
+            )
         opened_images = opened(source, None, image_column, label_column, quiet=quiet)
         data[task] = opened_images.taken.to_dict()
-        embeddings[image_set] = embed_dataset(
+        embeddings[matrix.image_sets[tasks.index(task)]] = embed_dataset(
             opened_images, encoder, max_images=max_images, random_state=seed, progress=not quiet
         )
-    place = results is None if cold is None else cold
-    models = catalog.candidates(matrix.protocol) if place else ()
-    Recommender().fit(matrix, embeddings, cold=models).save(output, proxy=encoder)
-    facts = {"n_models": matrix.n_models, "n_tasks": matrix.n_tasks, "n_cold": len(models), "data": data}
-    print_made({"folder": str(output), "hub": matrix.name, **facts}, as_json)
+    by = protocol or (matrix.protocol if matrix is not None else "finetune")
+    candidates = catalog.candidates(by) if catalog_models else ()
+    recommender = Recommender()
+    if matrix is None:
+        recommender.fit(load_scores(), embeddings, protocol=by, candidates=candidates)
+    elif results is None:
+        recommender.fit(matrix, embeddings, candidates=candidates)
+    else:
+        recommender.fit(with_own(matrix), embeddings, protocol=by, study=own_study(matrix.name), candidates=candidates)
+    recommender.save(output, proxy=encoder)
+    facts = {"n_models": len(recommender.models_), "n_tasks": len(recommender.image_sets_), "data": data}
+    print_made({"folder": str(output), "study": recommender.name_, "protocol": by, **facts}, as_json)

@@ -19,10 +19,12 @@ DatasetArgument = Annotated[
         help="Folder, CSV or parquet manifest, .zip or .tar, torchvision:NAME, hf:ORG/NAME, sklearn:digits."
     ),
 ]
-HubOption = Annotated[str, typer.Option("--study", "--hub", help="Results to learn from, see 'fennec studies'.")]
+StudyOption = Annotated[
+    str, typer.Option("--study", "--hub", help="Learn from one study or hub only, see 'fennec studies'.")
+]
 ProtocolOption = Annotated[
     str | None,
-    typer.Option("--protocol", help="finetune, linear_probe or zero_shot; chooses the default hub."),
+    typer.Option("--protocol", help="finetune (default), linear_probe, zero_shot, detection, ..."),
 ]
 ProxyOption = Annotated[
     str, typer.Option("--proxy", help="fennec-mini, ViT-L-14/openai, hf-hub:..., timm:..., or a folder.")
@@ -61,13 +63,13 @@ KnownOption = Annotated[Path | None, typer.Option("--known", help="CSV (model,va
 RerankOption = Annotated[
     int, typer.Option("--rerank", help="Score so many of the best by forward passes, and merge.", min=0)
 ]
-WarmOption = Annotated[
-    bool, typer.Option("--warm-only", help="Only models with results in the hub, none placed by its facts.")
+MeasuredOption = Annotated[
+    bool, typer.Option("--measured-only", "--warm-only", help="Only models with published results.")
 ]
 PortfolioOption = Annotated[bool, typer.Option("--portfolio", help="Models to try together, of which the best counts.")]
-ColdOption = Annotated[
-    bool | None,
-    typer.Option("--cold/--no-cold", help="Place models without results as well; by default those of a hub only."),
+CatalogOption = Annotated[
+    bool,
+    typer.Option("--catalog/--no-catalog", help="Rank the models of the catalog beside those with results of yours."),
 ]
 
 

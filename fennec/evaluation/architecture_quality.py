@@ -5,14 +5,15 @@ In: ImageNet results of checkpoints. Out: one number per network, what archi2vec
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fennec.checkpoints.catalog import Catalog
-from fennec.checkpoints.facts import ModelFacts, facts_of
+from fennec.checkpoints.facts import SCALES, pretraining_words
 from fennec.evidence.matrix import TransferMatrix
-from fennec.space.history import gaussian_scores
-from fennec.space.model_prior import indicators
+from fennec.evidence.scores import gaussian_scores
 
 Floats = NDArray[np.float64]
 RESULT_NOISE = 0.05  # variance of a checkpoint's mean score around the sum of effects
@@ -33,16 +34,28 @@ def architecture_quality(matrix: TransferMatrix, catalog: Catalog) -> dict[str, 
     Source:
         Best linear unbiased prediction (Henderson 1975) with effects of network, words and input size.
     """
-    facts: ModelFacts = facts_of(matrix.models, catalog, quality={})
+    facts = catalog.frame.reindex(list(matrix.models))
+    words, backbones = pretraining_words(facts), facts["backbone"].fillna("").astype(str)
     scores = np.column_stack([gaussian_scores(column) for column in matrix.performance.T])
     static = np.nanmean(scores, axis=1)
-    networks = sorted(set(facts.backbones) - {""})
+    networks = sorted(set(backbones) - {""})
+    centre, spread = SCALES["input_size"]
+    pixels = (np.log2(facts["input_size"].astype(float)) - centre) / spread
     blocks = [
-        indicators([frozenset([name]) for name in facts.backbones], networks),
-        indicators(facts.words, sorted(frozenset().union(*facts.words))) * np.sqrt(WORD),
-        facts.size[:, 2:],
+        _indicators([frozenset([name]) for name in backbones], networks),
+        _indicators(words, sorted(frozenset().union(*words))) * np.sqrt(WORD),
+        np.nan_to_num(np.asarray(pixels)[:, None]),
     ]
     design = np.column_stack(blocks)
     total = design @ design.T + RESULT_NOISE * np.eye(len(static))
     effects = blocks[0].T @ np.linalg.solve(total, static - static.mean())
     return dict(zip(networks, effects.tolist(), strict=True))
+
+
+def _indicators(words: Sequence[frozenset[str]], vocabulary: Sequence[str]) -> Floats:
+    """1 where a model has a word, else 0, shape (n_models, n_words); words outside the vocabulary do not count."""
+    column = {word: index for index, word in enumerate(vocabulary)}
+    rows = np.zeros((len(words), len(vocabulary)))
+    for row, own in enumerate(words):
+        rows[row, [column[word] for word in own if word in column]] = 1.0
+    return rows

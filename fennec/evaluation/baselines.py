@@ -7,15 +7,14 @@ NaN means that the method says nothing of a model. `BASELINES` is the registry.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fennec.checkpoints.catalog import Catalog
 from fennec.evidence.matrix import TransferMatrix
-from fennec.space.history import gaussian_scores
+from fennec.evidence.scores import gaussian_scores
 from fennec.tasks.embedding import TaskEmbedding
 
 Floats = NDArray[np.float64]
@@ -35,7 +34,6 @@ class Split:
         embeddings: those of the other tasks, by image set.
         catalog: facts of the models.
         accuracy: ImageNet top-1 of models, where known, model id -> fraction.
-        choices: hyper-parameters chosen without this task.
     """
 
     matrix: TransferMatrix
@@ -46,7 +44,6 @@ class Split:
     embeddings: Mapping[str, TaskEmbedding]
     catalog: Catalog
     accuracy: Mapping[str, float]
-    choices: Mapping[str, Any] = field(default_factory=dict)
 
 
 Method = Callable[[Split], Floats]

@@ -20,19 +20,17 @@ from fennec.architectures.graph import ArchitectureGraph, load_known_graphs
 from fennec.architectures.vectors import ArchitectureVectors
 from fennec.architectures.weisfeiler_lehman import wl_vectors
 from fennec.checkpoints.catalog import Catalog, load_catalog
-from fennec.checkpoints.facts import ModelFacts, facts_of
-from fennec.evidence.hubs import imagenet_accuracy
+from fennec.evidence.hubs import imagenet_accuracy, load_hubs
 from fennec.evidence.matrix import TransferMatrix
+from fennec.evidence.scores import gaussian_scores, load_scores, matrix_scores, without
 from fennec.measures import MEASURES
-from fennec.space.history import gaussian_scores, static_history
-from fennec.space.model_prior import ModelPrior, learn_effects
+from fennec.space.process import GeneralQuality
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Floats = NDArray[np.float64]
 COLD_METHODS = ("mean", "params", "imagenet", "wl", "nearest", "facts", "fennec")
-MAX_MODELS = 300  # of one hub, to learn effects from
 MANY_FAMILIES = 50
 
 
@@ -95,10 +93,10 @@ def cold_start(
     tasks put them, and the order is compared with the true one on every task.
 
     Args:
-        hubs: to evaluate and to learn the effects from.
+        hubs: to evaluate.
         folds: fold of every united family.
         vectors: of all architectures, by an encoder that has not seen the fold, one per fold.
-        seed: written into the table; seed of the rows that effects are learned from.
+        seed: written into the table.
         report: told what is being done.
 
     Returns:
@@ -128,40 +126,59 @@ def cold_predictions(
 ) -> dict[tuple[str, str], Floats]:
     """Expected static history of every model without its family, by hub and method, shape (n_models,).
 
-    The scale of the scores, the effects, the encoder and its tuning have not seen the results of the family. NaN where
-    a hub has too few other models.
+    For `facts` and `fennec` a whole fold of families is left out at a time, of all studies; the encoder and its tuning
+    have not seen it either. The simple rules learn from the other families of the hub.
 
     Args:
         hubs: as for `cold_start`.
         folds: as for `cold_start`.
         vectors: as for `cold_start`.
-        seed: of the rows that effects are learned from.
+        seed: written into reports.
         report: told what is being done.
     """
     catalog, graphs = load_catalog(), load_known_graphs()
     published = wl_vectors(list(graphs.values()))
     cases = _cases(hubs, folds)
     cold = {(case.matrix.name, name): np.full(len(case.folds), np.nan) for case in cases for name in COLD_METHODS}
-    for fold in range(len(vectors)):
-        with_graph = [case.facts(catalog, vectors[fold]) for case in cases]
-        for method in ("facts", "fennec"):
+    results = _results(hubs)
+    place = _folds_of(results["weights"].unique().tolist(), catalog, folds)
+    for fold, encoder in enumerate(vectors):
+        rest = without(results, weights=[model for model, own in place.items() if own == fold])
+        for method, quality in (("facts", {}), ("fennec", encoder.centred_quality)):
             report(f"seed {seed}, fold {fold + 1} of {len(vectors)}: {method}")
-            all_facts = [own if method == "fennec" else own.without_graph() for own in with_graph]
-            effects = learn_effects([
-                (facts.select(rows), *case.history(rows))
-                for facts, case in zip(all_facts, cases, strict=True)
-                if len(rows := case.sample(fold, seed)) > 1
-            ])  # fmt: skip
-            for facts, case in zip(all_facts, cases, strict=True):
-                for left, rest in case.held_out(fold):
-                    prior = ModelPrior(effects).fit(facts.select(rest), *case.history(rest))
-                    cold[case.matrix.name, method][left] = prior.predict(facts.select(left))[0]
-        for facts, case in zip(with_graph, cases, strict=True):
-            for left, rest in case.held_out(fold):
-                guesses = _simple(facts, case.history(rest)[0], left, rest, graphs, published, vectors[fold])
+            general = GeneralQuality().fit(rest, catalog, quality=quality)
+            for case in cases:
+                left = np.flatnonzero(case.folds == fold)
+                models = [case.matrix.models[row] for row in left]
+                expected = general.expect(models, case.matrix.protocol, case.matrix.name)
+                cold[case.matrix.name, method][left] = expected
+        for case in cases:
+            for left, others in case.held_out(fold):
+                guesses = _simple(case, case.history(others), left, others, graphs, published, encoder)
                 for method, guess in guesses.items():
                     cold[case.matrix.name, method][left] = guess
     return cold
+
+
+def _results(hubs: Sequence[TransferMatrix]) -> pd.DataFrame:
+    """All results, those of the hubs from their matrices."""
+    import pandas as pd
+
+    own = [matrix_scores(matrix) for matrix in hubs]
+    sources = [load_hubs()[matrix.name].source for matrix in hubs if matrix.name in load_hubs()]
+    return pd.concat([without(load_scores(), studies=sources), *own], ignore_index=True)
+
+
+def _folds_of(models: Sequence[str], catalog: Catalog, folds: Mapping[str, int]) -> dict[str, int]:
+    united = united_families(load_known_graphs(), catalog)
+    families = catalog.frame["family"].reindex(list(models)).fillna("")
+    names = [united.get(family, family) or model for model, family in zip(models, families, strict=True)]
+    return {model: _fold(name, folds) for model, name in zip(models, names, strict=True)}
+
+
+def _fold(family: str, folds: Mapping[str, int]) -> int:
+    # a family without any graph is in no encoder; it gets the fold its name falls into
+    return folds.get(family, zlib.crc32(family.encode()) % (max(folds.values()) + 1))
 
 
 def _cases(hubs: Sequence[TransferMatrix], folds: Mapping[str, int]) -> list[_Case]:
@@ -181,27 +198,16 @@ class _Case:
     @classmethod
     def of(cls, matrix: TransferMatrix, catalog: Catalog, united: Mapping[str, str], folds: Mapping[str, int]) -> _Case:
         own = [united.get(name, name) for name in catalog.frame.loc[list(matrix.models), "family"]]
-        # a family without any graph is in no encoder; it gets the fold its name falls into
-        n_folds = max(folds.values()) + 1
-        place = [folds.get(name, zlib.crc32(name.encode()) % n_folds) for name in own]
+        place = [_fold(name, folds) for name in own]
         return cls(matrix, np.array(own), np.array(place))
-
-    def facts(self, catalog: Catalog, vectors: ArchitectureVectors) -> ModelFacts:
-        known = imagenet_accuracy() if self.matrix.protocol != "eval" else None
-        return facts_of(self.matrix.models, catalog, imagenet=known, quality=vectors.centred_quality)
 
     def scores(self, rows: NDArray[np.intp]) -> Floats:
         """Gaussian scores of some models among themselves, as if there were no others."""
         columns = [column for column in self.matrix.performance[rows].T if np.isfinite(column).any()]
         return np.column_stack([gaussian_scores(column) for column in columns])
 
-    def history(self, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
-        return static_history(self.scores(rows))
-
-    def sample(self, fold: int, seed: int) -> NDArray[np.intp]:
-        """Models outside a fold, at most `MAX_MODELS`, that effects are learned from."""
-        rows = np.flatnonzero(self.folds != fold)
-        return np.sort(np.random.default_rng(seed).permutation(rows)[:MAX_MODELS])
+    def history(self, rows: NDArray[np.intp]) -> Floats:
+        return np.asarray(np.nanmean(self.scores(rows), axis=1))
 
     def held_out(self, fold: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
         """Models left out together and the rest: one family at a time, in hubs of very many a whole fold."""
@@ -227,7 +233,7 @@ class _Case:
                         others = np.delete(self.matrix.performance[ranked], task, axis=1)
                         filled = others[:, np.isfinite(others).any(axis=0)]
                         columns = np.column_stack([gaussian_scores(column) for column in filled.T])
-                        scores[ranked] = np.nan_to_num(static_history(columns)[0])
+                        scores[ranked] = np.nan_to_num(np.nanmean(columns, axis=1))
                     for measure, found in values.items():
                         found.append(MEASURES[measure](scores, truth))
             for measure, found in values.items():
@@ -235,7 +241,7 @@ class _Case:
 
 
 def _simple(
-    facts: ModelFacts,
+    case: _Case,
     static: Floats,
     left: NDArray[np.intp],
     rest: NDArray[np.intp],
@@ -246,13 +252,20 @@ def _simple(
     """Predictions of the rules that archi2vec has to beat."""
     from sklearn.linear_model import RidgeCV
 
+    facts = load_catalog().frame.loc[list(case.matrix.models)]
+    accuracy = imagenet_accuracy() if case.matrix.protocol != "eval" else {}
+    known_by = {
+        "params": np.log2(facts["params"].to_numpy(dtype=np.float64)),
+        "imagenet": np.array([accuracy.get(model, np.nan) for model in case.matrix.models]),
+    }
     row = {name: index for index, name in enumerate(graphs)}
-    places = np.array([row.get(name, -1) for name in facts.backbones])
+    places = np.array([row.get(name, -1) for name in facts["backbone"]])
     mean = np.full(len(left), static.mean())
     found = {"mean": mean}
-    for name, column in (("params", facts.size[:, 0]), ("imagenet", facts.imagenet)):
-        slope, level = np.polyfit(column[rest], static, 1) if np.ptp(column[rest]) > 0 else (0.0, mean[0])
-        found[name] = slope * column[left] + level
+    for name, column in known_by.items():
+        filled = np.nan_to_num(column, nan=np.nanmedian(column) if np.isfinite(column).any() else 0.0)
+        slope, level = np.polyfit(filled[rest], static, 1) if np.ptp(filled[rest]) > 0 else (0.0, mean[0])
+        found[name] = slope * filled[left] + level
     drawn, has_graph = places[left] >= 0, places[rest] >= 0
     seen, known = rest[has_graph], static[has_graph]
     for name in ("wl", "nearest"):

@@ -23,7 +23,7 @@ from fennec.measures import MEASURES, bootstrap_interval, weighted_tau
 from fennec.tasks.embedding import TaskEmbedding
 
 from .baselines import Split
-from .leave_one_task_out import METHODS, default_fennec, fitted, splits
+from .leave_one_task_out import METHODS, fennec_of_one_study, fitted, splits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +66,6 @@ def compare(
     *,
     rerank: int = 5,
     metrics: Sequence[str] = AUTO,
-    choices: Mapping[str, Mapping[str, Any]] | None = None,
     report: Callable[[str], None] = lambda message: None,
 ) -> pd.DataFrame:
     """Every metric, Fennec, its two-stage combinations and the baselines on every held-out task.
@@ -78,8 +77,6 @@ def compare(
         rerank: models that a second stage runs: Fennec's best, re-ranked by `metrics`, or by the one metric that does
             it best on the other tasks.
         metrics: of the second stage, merged by their mean rank.
-        choices: hyper-parameters of Fennec by held-out image set; the defaults, which other hubs chose, where there
-            are none.
         report: told about every task.
 
     Returns:
@@ -101,7 +98,7 @@ def compare(
     if len(held) < 4:
         raise InputError(f"{len(held)} tasks have results, images and scores; a comparison needs at least 4")
     rows: list[tuple[Any, ...]] = []
-    for split in splits(matrix, embeddings, choices=choices):
+    for split in splits(matrix, embeddings):
         if split.task not in held:
             continue
         report(f"leaving out {split.task}")
@@ -125,7 +122,8 @@ def _on_task(split: Split, scores: pd.DataFrame, rerank: int, metrics: Sequence[
     recommender = fitted(split)
     # Fennec is fitted beforehand: online there is only the prediction.
     methods: dict[str, Callable[[Split], Floats]] = {
-        **METHODS,
+        **{name: method for name, method in METHODS.items() if not name.startswith("fennec-")},
+        "fennec-paper": METHODS["fennec-paper"],
         "fennec": lambda split: recommender.predict(split.embedding).scores,
     }
     for name, method in methods.items():
@@ -164,12 +162,11 @@ def _on_task(split: Split, scores: pd.DataFrame, rerank: int, metrics: Sequence[
 def _second_stage(split: Split, scores: pd.DataFrame, rerank: int, metrics: list[str]) -> str:
     """The metric that re-ranks best on the tasks of a split that have scores, each left out in turn."""
     quality: dict[str, list[float]] = {name: [] for name in metrics}
-    choices = dict.fromkeys(split.matrix.image_sets, split.choices)
-    for inner in splits(split.matrix, split.embeddings, choices=choices):
+    for inner in splits(split.matrix, split.embeddings):
         table = scores[scores["task"] == inner.task]
         if table.empty:
             continue
-        fennec = default_fennec(inner)
+        fennec = fennec_of_one_study(inner)
         best = _best(fennec, rerank)
         wide = _wide(table, "score", inner.matrix.models).reindex(columns=metrics)
         for name in metrics:

@@ -1,29 +1,29 @@
 """Leave one task out: how well does each method rank models for a task that it has never seen?
 
-The held-out task is absent from every fitted part: its column and all columns on the same images, its
-embedding, and the choice of hyper-parameters, which is made again for every image set over the remaining
-tasks of all hubs. In: hubs and embeddings. Out: a tidy table (hub, task, method, measure, value).
+The held-out task is absent from every fitted part: its column and all columns on the same images, in every study, and
+its embedding. In: hubs and embeddings. Out: a tidy table (hub, task, method, measure, value).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fennec.checkpoints.catalog import load_catalog
-from fennec.checkpoints.facts import facts_of
 from fennec.errors import InputError, did_you_mean
-from fennec.evidence.hubs import imagenet_accuracy
+from fennec.evidence.hubs import imagenet_accuracy, load_hubs
 from fennec.evidence.matrix import TransferMatrix
-from fennec.measures import MEASURES, bootstrap_interval, weighted_tau
-from fennec.space.factorize import ProbabilisticFactorizer
-from fennec.space.history import gaussian_scores, static_history
+from fennec.evidence.scores import load_scores, matrix_scores, own_study, study_name, with_own, without
+from fennec.evidence.studies import load_studies
+from fennec.measures import MEASURES, bootstrap_interval
 from fennec.space.kernel import TaskKernel
-from fennec.space.model_prior import Effects, learn_effects
+from fennec.space.process import Affinity, GeneralQuality
 from fennec.space.recommender import Recommender
+from fennec.space.transfer_space import TransferSpace
 from fennec.tasks.embedding import TaskEmbedding
 
 from .baselines import BASELINES, Method, Split
@@ -36,43 +36,74 @@ Floats = NDArray[np.float64]
 
 EVALUATED_HUBS = ("cnn11", "ssl12", "vit13", "hf180", "vtab291", "parc70", "clip121", "lovm35")
 
-# One rule for all hubs; `choose` picks a row of this grid inside the training tasks. The last row never looks
-# at images.
-GRID: tuple[dict[str, float], ...] = (
-    *(
-        {"length_scale": length_scale, "specific": specific, "noise": noise}
-        for length_scale in (0.2, 0.3, 0.45, 0.6, 0.9)
-        for specific, noise in ((0.15, 0.4), (0.3, 0.2), (0.6, 0.1), (1.0, 0.1))
-    ),
-    {"length_scale": 0.3, "specific": 0.0, "noise": 0.2},
-)
+
+def results_of(matrix: TransferMatrix) -> tuple[pd.DataFrame, str]:
+    """All results that are known where a matrix is, and the study that it belongs to."""
+    hubs = load_hubs()
+    source = hubs[matrix.name].source if matrix.name in hubs else matrix.name
+    if source in load_studies():
+        return load_scores(), study_name(source)
+    return with_own(matrix), own_study(matrix.name)
 
 
 def fitted(split: Split) -> Recommender:
-    """The default recommender with the hyper-parameters chosen without the held-out task."""
-    return Recommender(**split.choices).fit(split.matrix, split.embeddings)
+    """The default recommender without the held-out task: no result on its images in any study counts."""
+    results, study = results_of(split.matrix)
+    return Recommender().fit(
+        without(results, image_sets=[split.image_set]),
+        split.embeddings,
+        protocol=split.matrix.protocol,
+        study=study,
+        candidates=[model for model in split.matrix.models if model in split.catalog],
+        catalog=split.catalog,
+    )
 
 
 def default_fennec(split: Split) -> Floats:
     """Its expectation of every model on the held-out task."""
-    return fitted(split).predict(split.embedding).scores
+    results, study = results_of(split.matrix)
+    return _expected(split, without(results, image_sets=[split.image_set]), study)
 
 
-METHODS: dict[str, Method] = {**BASELINES, "fennec-paper": published_fennec, "fennec": default_fennec}
+def fennec_of_one_study(split: Split) -> Floats:
+    """The same from the results of the split alone, as if there were no other study."""
+    return _expected(split, matrix_scores(split.matrix), split.matrix.name)
+
+
+def fennec_without_images(split: Split) -> Floats:
+    """The same without a look at the images of the held-out task: general quality."""
+    return default_fennec(replace(split, embedding=None))
+
+
+def _expected(split: Split, results: pd.DataFrame, study: str) -> Floats:
+    """As `TransferSpace` does, without what only intervals need."""
+    space, models, protocol = TransferSpace(), split.matrix.models, split.matrix.protocol
+    level = GeneralQuality(space.quality).fit(results, split.catalog).expect(models, protocol, study)
+    if split.embedding is None:
+        return level
+    kernel = TaskKernel.fit(split.embeddings, length_scale=space.length_scale)
+    affinity = Affinity(space.affinity).fit(results[results["protocol"].eq(protocol)], kernel, split.catalog)
+    return np.asarray(level + affinity.expect(models, study) @ kernel.to_new(affinity.image_sets_, split.embedding))
+
+
+METHODS: dict[str, Method] = {
+    **BASELINES,
+    "fennec-paper": published_fennec,
+    "fennec-one-study": fennec_of_one_study,
+    "fennec-no-images": fennec_without_images,
+    "fennec": default_fennec,
+}
 
 
 def splits(
     matrix: TransferMatrix,
     embeddings: Mapping[str, TaskEmbedding],
-    *,
-    choices: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Iterator[Split]:
     """Every task of a hub that has an embedding, held out in turn.
 
     Args:
         matrix: the hub.
         embeddings: by image set.
-        choices: hyper-parameters per held-out image set.
     """
     for column, (task, image_set) in enumerate(zip(matrix.tasks, matrix.image_sets, strict=True)):
         if image_set not in embeddings:
@@ -92,98 +123,7 @@ def splits(
             {name: embedding for name, embedding in embeddings.items() if name != image_set},
             load_catalog(),
             imagenet_accuracy(),
-            (choices or {}).get(image_set, {}),
         )
-
-
-def choose(
-    matrices: Sequence[TransferMatrix], embeddings: Mapping[str, TaskEmbedding], *, without: str | None = None
-) -> dict[str, Any]:
-    """Hyper-parameters by leave-one-task-out over all hubs, none of it touching one image set.
-
-    The row of `GRID` with the highest mean over hubs of the gain in `tau_w` over static history; a hub
-    that loses counts twice, since never losing to static history comes first. And the effects of architecture and
-    pre-training that are most likely over all hubs (`learn_effects`).
-
-    Args:
-        matrices: the hubs.
-        embeddings: by image set.
-        without: image set that must not be seen, None for the final choice.
-    """
-    table = gains(matrices, embeddings, without=without)
-    return {**GRID[best_option(table)], "effects": _effects(matrices, without)}
-
-
-def best_option(gains: Floats) -> int:
-    """The one rule for all hubs: highest mean gain over static history, a hub that loses counting twice.
-
-    Args:
-        gains: shape (n_options, n_hubs).
-    """
-    return int(np.where(gains < 0, 2 * gains, gains).mean(axis=1).argmax())
-
-
-def _effects(matrices: Sequence[TransferMatrix], without: str | None) -> Effects:
-    histories = []
-    for matrix in matrices:
-        tasks = [name for name, images in zip(matrix.tasks, matrix.image_sets, strict=True) if images != without]
-        if tasks:
-            rest = matrix.select(tasks=tasks)
-            scores = np.column_stack([gaussian_scores(column) for column in rest.performance.T])
-            facts = facts_of(rest.models, load_catalog(), imagenet=imagenet_accuracy())
-            histories.append((facts, *static_history(scores)))
-    return learn_effects(histories)
-
-
-def gains(
-    matrices: Sequence[TransferMatrix], embeddings: Mapping[str, TaskEmbedding], *, without: str | None
-) -> Floats:
-    """Mean gain in `tau_w` over static history, one row per point of `GRID`, one column per hub."""
-    known = {name: embedding for name, embedding in embeddings.items() if name != without}
-    kernels = [TaskKernel.fit(known, **_kernel_arguments(point)) for point in GRID]
-    table = []
-    for matrix in matrices:
-        tasks = [name for name, images in zip(matrix.tasks, matrix.image_sets, strict=True) if images != without]
-        if len(tasks) < 3:
-            continue
-        reduced = matrix.select(tasks=tasks)
-        scores = np.column_stack([gaussian_scores(column) for column in reduced.performance.T])
-        sets = np.array(reduced.image_sets)
-        per_task = []
-        for column, image_set in enumerate(sets):
-            rest = np.flatnonzero(sets != image_set)
-            if image_set not in known or len(rest) < 2:
-                continue
-            rows = np.isfinite(scores[:, rest]).any(axis=1)
-            history, truth = scores[np.ix_(rows, rest)], reduced.performance[rows, column]
-            if np.isfinite(truth).sum() < 2:
-                continue
-            baseline = weighted_tau(np.nanmean(history, axis=1), truth)
-            per_task.append(
-                [
-                    weighted_tau(_expected(history, kernel, sets[rest], image_set, point["noise"]), truth) - baseline
-                    for kernel, point in zip(kernels, GRID, strict=True)
-                ]
-            )
-        if per_task:
-            table.append(np.mean(per_task, axis=0))
-    return np.array(table).T
-
-
-def _expected(
-    history: Floats, kernel: TaskKernel, image_sets: Sequence[str] | NDArray[np.str_], image_set: str, noise: float
-) -> Floats:
-    """Expected scores on a known image set as if it were new, without building latent vectors."""
-    covariance = kernel.between([*image_sets, image_set])
-    factorizer = ProbabilisticFactorizer(noise=noise)
-    factorizer.covariance_ = covariance[:-1, :-1]
-    factorizer.n_features_in_ = history.shape[1]
-    static, weights = factorizer.weights(history)
-    return np.asarray(static + weights @ covariance[:-1, -1])
-
-
-def _kernel_arguments(point: Mapping[str, float]) -> dict[str, float]:
-    return {"length_scale": point["length_scale"], "specific": point["specific"]}
 
 
 def leave_one_task_out(
@@ -213,16 +153,10 @@ def leave_one_task_out(
     for name in methods:
         if name not in METHODS:
             raise InputError(f"unknown method '{name}'{did_you_mean(name, METHODS)}; there are {', '.join(METHODS)}")
-    choices: dict[str, dict[str, Any]] = {}
-    if "fennec" in methods:
-        held = sorted({images for matrix in matrices for images in matrix.image_sets if images in embeddings})
-        for index, image_set in enumerate(held):
-            report(f"choosing hyper-parameters without {image_set} ({index + 1} of {len(held)})")
-            choices[image_set] = choose(matrices, embeddings, without=image_set)
     rows = []
     for matrix in matrices:
         report(f"evaluating {matrix.name}")
-        for split in splits(matrix, embeddings, choices=choices):
+        for split in splits(matrix, embeddings):
             for name in methods:
                 scores = METHODS[name](split)
                 if np.isfinite(scores).mean() < 0.5:

@@ -103,12 +103,14 @@ def transfer_space(recommender: Recommender, task_vector: Floats, shown: Sequenc
     """
     import plotly.graph_objects as go
 
-    tasks = recommender.factorizer_.components_.T  # (n_tasks, n_components)
+    affinity = recommender.mapper_[1:, 1:]  # (n_affinities, n_image_sets)
+    known = recommender.kernel_.between(recommender.image_sets_)
+    tasks = (affinity @ known).T
     centre = tasks.mean(axis=0)
     _, _, axes = np.linalg.svd(tasks - centre, full_matrices=False)
     places = (tasks - centre) @ axes[:2].T
-    new = (task_vector - centre) @ axes[:2].T
-    models = recommender.model_vectors_ @ axes[:2].T
+    new = (task_vector[1 : 1 + len(affinity)] - centre) @ axes[:2].T
+    models = recommender.model_vectors_[:, 1 : 1 + len(affinity)] @ axes[:2].T
     models *= np.abs(places).max() / max(float(np.quantile(np.abs(models), 0.99)), 1e-12)
     figure = _figure("first direction", "second direction")
     hover = "%{text}<extra></extra>"
@@ -123,7 +125,7 @@ def transfer_space(recommender: Recommender, task_vector: Floats, shown: Sequenc
             go.Scatter(x=models[rows, 0].tolist(), y=models[rows, 1].tolist(), text=names[rows].tolist(), name=name,
                        mode="markers", marker=marker, hovertemplate=hover)
         )  # fmt: skip
-    labels = list(recommender.matrix_.tasks)
+    labels = list(recommender.image_sets_)
     figure.add_trace(
         go.Scatter(x=places[:, 0].tolist(), y=places[:, 1].tolist(), text=labels, name="known tasks",
                    mode="markers+text", textposition="top center", hovertemplate=hover,
@@ -147,7 +149,7 @@ def contributions(explained: Explanation, *, n: int = 10) -> Any:
         go.Bar(
             x=[part.value for part in parts],
             y=[part.task for part in parts],
-            text=[f"result there {100 * part.performance:.1f} %" for part in parts],
+            text=[part.there for part in parts],
             textposition="none",
             orientation="h",
             marker={"color": [BLUE if part.value >= 0 else ORANGE for part in parts]},

@@ -45,7 +45,7 @@ def recommendation_html(
     """
     prediction = recommender.predict(task)
     position = {model: row for row, model in enumerate(recommender.models_)}
-    first = next((model for model in ranking.models if model.method != "cold"), ranking.models[0])
+    first = ranking.models[0]
     explained = recommender.explain(task, first.id)
     shown = [position[model] for model in ranking.ids]
     charts = {
@@ -54,12 +54,11 @@ def recommendation_html(
     }
     if explained.contributions:
         charts["parts"] = figures.contributions(explained)
-    matrix = recommender.matrix_
     nearest = []
     for name, distance in ranking.nearest_tasks:
-        column = matrix.performance[:, matrix.tasks.index(name)]
+        column = recommender.performance_[:, recommender.image_sets_.index(name)]
         order = np.argsort(-np.nan_to_num(column, nan=-1.0), kind="stable")[:N_BEST]
-        best = [f"{matrix.models[row]} ({100 * column[row]:.1f} %)" for row in order]
+        best = [f"{recommender.models_[row]} ({100 * column[row]:.1f} %)" for row in order if column[row] >= 0]
         nearest.append({"name": name, "distance": distance, "best": best})
     counts = sorted(zip(task.class_names, task.class_counts, strict=True), key=lambda pair: -pair[1])
     return _render(
@@ -78,6 +77,7 @@ def recommendation_html(
         largest_class=max((int(count) for _, count in counts), default=1),
         skipped=task.skipped,
         explained=explained,
+        known=first.known,
     )
 
 

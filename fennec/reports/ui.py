@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from fennec.errors import FennecError, InputError, MissingExtraError
-from fennec.evidence.hubs import DEFAULT_HUBS
 from fennec.files import write_whole
 from fennec.online import prepare
 
@@ -25,6 +24,7 @@ ADDRESS = "127.0.0.1"
 MAX_UPLOAD_MB = 2_000
 MAX_UNPACKED_MB = 8_000
 MAX_MEMBERS = 200_000
+PROTOCOLS = ("finetune", "linear_probe", "zero_shot")  # that people ask for
 ANY = "any"
 LICENCES = (ANY, "apache-2.0", "mit", "bsd-3-clause", "cc-by-nc-4.0")
 
@@ -128,7 +128,7 @@ def make_page() -> Any:
             folder = gr.Textbox(label="Folder of images", placeholder="/home/me/photos")
             upload = gr.File(label="or a zip of images", file_types=[".zip"], type="filepath")
         with gr.Row():
-            protocol = gr.Dropdown(list(DEFAULT_HUBS), value="finetune", label="Protocol")
+            protocol = gr.Dropdown(list(PROTOCOLS), value="finetune", label="Protocol")
             params = gr.Number(label="At most this many million parameters (0: no limit)", value=0, minimum=0)
             licence = gr.Dropdown(list(LICENCES), value=ANY, label="Licence")
             n = gr.Slider(1, 50, value=10, step=1, label="Models to list")

@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from fennec import __version__
-from fennec.errors import ArtifactError, InputError
-from fennec.evidence.matrix import TransferMatrix
+from fennec.errors import ArtifactError, InputError, UnknownTaskError, did_you_mean
+from fennec.settings import data_dir
 
+from .alike import Effects
 from .deviation import Deviation
-from .factorize import ProbabilisticFactorizer
-from .history import gaussian_scores
 from .index import ModelIndex
 from .kernel import TaskKernel
-from .model_prior import Effects
 from .transfer_space import TransferSpace
 
 if TYPE_CHECKING:
@@ -30,9 +28,24 @@ if TYPE_CHECKING:
 
 Space = TypeVar("Space", bound=TransferSpace)
 
-FORMAT_VERSION = 3  # 2: models without history, 3: what they share
-TENSORS = ("model_vectors_", "doubt_", "relatives_", "static_", "mapper_", "levels_", "task_covariance_")
-NUMBERS = ("level_variance", "task_variance", "noise", "width")
+FORMAT_VERSION = 4  # 4: results of all studies
+TENSORS = ("model_vectors_", "doubt_", "mapper_", "levels_", "task_covariance_", "performance_", "known_")
+FACTS = ("name_", "protocol_", "study_", "models_", "image_sets_")
+NUMBERS = ("level_variance", "noise", "width")
+
+
+def shipped_space(protocol: str) -> Path:
+    """Folder of the space fitted to all published results for one protocol.
+
+    Raises:
+        UnknownTaskError: there is none.
+    """
+    spaces = data_dir() / "spaces"
+    known = sorted(folder.name for folder in spaces.iterdir() if folder.is_dir())
+    if protocol not in known:
+        near = did_you_mean(protocol, known)
+        raise UnknownTaskError(f"no results to foretell protocol '{protocol}'{near}; there are {', '.join(known)}")
+    return spaces / protocol
 
 
 def save_space(space: TransferSpace, folder: str | Path, *, proxy: Proxy | None = None) -> None:
@@ -52,7 +65,7 @@ def save_space(space: TransferSpace, folder: str | Path, *, proxy: Proxy | None 
 
     from fennec.tasks.proxy import BUNDLED, Proxy
 
-    kernel, matrix = space.kernel_, space.matrix_
+    kernel = space.kernel_
     if proxy is None:
         if kernel.proxy != BUNDLED:
             raise InputError(f"give the proxy '{kernel.proxy}' to save its preprocessing with the recommender")
@@ -62,11 +75,8 @@ def save_space(space: TransferSpace, folder: str | Path, *, proxy: Proxy | None 
     config = {
         "format_version": FORMAT_VERSION,
         "fennec_version": __version__,
-        "parameters": {**space.get_params(), "effects": space.effects and asdict(space.effects)},
-        "cold": space.models_[matrix.n_models :],
-        "matrix": {
-            key: getattr(matrix, key) for key in ("name", "protocol", "models", "tasks", "image_sets", "metrics")
-        },
+        "parameters": {name: _plain(value) for name, value in space.get_params(deep=False).items()},
+        "space": {name.rstrip("_"): getattr(space, name) for name in FACTS},
         "known_tasks": kernel.image_sets,
         "deviation": {key: getattr(space.deviation_, key) for key in NUMBERS},
         "proxy": {
@@ -75,15 +85,15 @@ def save_space(space: TransferSpace, folder: str | Path, *, proxy: Proxy | None 
             "preprocessing": proxy.preprocessing,
         },
     }
-    tensors = {key: getattr(space, key) for key in TENSORS}
+    tensors = {key: np.asarray(getattr(space, key)) for key in TENSORS}
     tensors |= {
-        "performance": matrix.performance,
         "descriptors": kernel.descriptors,
         "scales": kernel.scales,
-        "components": space.factorizer_.components_,
         "spreads": space.deviation_.spreads,
         "check_vector": proxy.check_vector(),
     }
+    # half the size, and a hundredth of a thousandth of a score is nothing
+    tensors = {key: value.astype(np.float32) if value.size > 1000 else value for key, value in tensors.items()}
     target = Path(folder)
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -156,45 +166,42 @@ def check_proxy(stored: dict[str, Any], check_vector: np.ndarray[Any, Any], prox
 
 
 def _rebuild(config: dict[str, Any], tensors: dict[str, Any], kind: type[Space]) -> Space:
-    effects = config["parameters"].pop("effects")
-    space = kind(**config["parameters"], effects=effects and Effects(**effects))
-    facts: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in config["matrix"].items()
-    }
-    space.matrix_ = TransferMatrix(performance=tensors["performance"], **facts)
-    space.models_ = (*space.matrix_.models, *config["cold"])
+    parameters = config["parameters"]
+    effects = {name: Effects(**parameters[name]) for name in ("quality", "affinity")}
+    space = kind(**{**parameters, **effects})
+    for name in FACTS:
+        value = config["space"][name.rstrip("_")]
+        setattr(space, name, tuple(value) if isinstance(value, list) else value)
+    for key in TENSORS:
+        setattr(space, key, tensors[key].astype(np.float64))
+    space.known_ = space.known_.astype(np.int64)
     space.kernel_ = TaskKernel(
         tuple(config["known_tasks"]),
-        tensors["descriptors"],
+        tensors["descriptors"].astype(np.float64),
         tensors["scales"],
         config["proxy"]["name"],
         config["proxy"]["fingerprint"],
-        space.specific,
+        1.0,
         space.length_scale,
     )
-    space.scores_ = np.column_stack([gaussian_scores(c) for c in space.matrix_.performance.T])
-    factorizer = ProbabilisticFactorizer(space.n_components, noise=space.noise)
-    factorizer.components_ = tensors["components"]
-    factorizer.covariance_ = space.kernel_.between(space.matrix_.image_sets)
-    factorizer.n_features_in_ = space.matrix_.n_tasks
-    space.factorizer_ = factorizer
-    for key in TENSORS:
-        setattr(space, key, tensors[key])
     numbers = {key: float(config["deviation"][key]) for key in NUMBERS}
     space.deviation_ = Deviation(**numbers, spreads=tensors["spreads"])
     space.index_ = ModelIndex(space.model_vectors_)
     return space
 
 
+def _plain(value: Any) -> Any:
+    return asdict(value) if isinstance(value, Effects) else value
+
+
 def _card(config: dict[str, Any]) -> str:
-    matrix = config["matrix"]
+    facts = config["space"]
     return (
         "---\nlibrary_name: fennec-recommender\npipeline_tag: image-classification\ntags:\n- fennec\n"
         "- model-selection\n- transferability\n---\n\n"
         f"# Fennec recommender\n\n"
-        f"{len(matrix['models'])} models with history, {len(config['cold'])} without, "
-        f"{len(matrix['tasks'])} tasks, protocol {matrix['protocol']}, "
-        f"hub {matrix['name']}, proxy {config['proxy']['name']}.\n\n"
+        f"{len(facts['models'])} models, {len(facts['image_sets'])} known image sets, protocol {facts['protocol']}, "
+        f"learned from {facts['name']}, proxy {config['proxy']['name']}.\n\n"
         f"It ranks pre-trained vision models for a new image dataset: which to fine-tune first. It holds published "
         f"or measured results and what was learned from them, no images and no weights of the ranked models.\n\n"
         f"| | |\n| --- | --- |\n"

@@ -1,46 +1,62 @@
-"""How far a new task lies from what its embedding says, learned by leaving every known task out once.
+"""How far results lie from what was expected of them, learned by leaving out every study, or every image set.
 
-In: what was expected of left-out tasks and what was true. Out: `Deviation`, which gives every prediction its interval,
+In: what was expected of left-out results and what was true. Out: `Deviation`, which gives predictions their intervals,
 draws results of all models together, and weighs results of the new task against the expectation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import block_diag
-from scipy.optimize import minimize
+from scipy.special import logit
 from scipy.stats import norm
 
+from fennec.evidence.scores import without
+
 from .factorize import condition
+from .process import GeneralQuality
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Floats = NDArray[np.float64]
 LEVEL = 0.8  # coverage of every interval
 QUANTILES = np.linspace(-2.0, 2.0, 9)  # at which the spread of models on a new task is considered
+MIN_NOISE = 0.1  # variance of a single result: whole studies repeated do not agree better
 
 
 @dataclass(frozen=True, eq=False)
 class LeftOut:
-    """One known task, expected without itself.
+    """Results of one study on one image set, expected without the study or without the images.
 
     Attributes:
-        vectors: model vectors made without the task, shape (n_models, n_components).
-        covariance: of the task vectors of the other tasks, shape (n_components, n_components).
+        image_set: the images.
         expected: expected Gaussian scores, shape (n_models,).
-        scores: true ones, NaN for unknown.
-        level: expected mean of the logits of the results.
-        odds: true logits, NaN for unknown, shape (n_models,).
+        variance: of the scores around that, noise left out, shape (n_models,).
+        scores: true ones among these models.
+        odds: logits of the true results.
     """
 
-    vectors: Floats
-    covariance: Floats
+    image_set: str
     expected: Floats
+    variance: Floats
     scores: Floats
-    level: float
     odds: Floats
+
+    @property
+    def spread(self) -> float:
+        """Change of the logit of a result by one unit of score."""
+        return max(float(np.std(self.odds)), 1e-3)
+
+    @property
+    def level(self) -> float:
+        """Logit of the result of a model of score 0."""
+        return float(np.mean(self.odds) - self.spread * np.mean(self.expected))
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +65,11 @@ class Expected:
 
     Attributes:
         vectors: model vectors, shape (n_models, n_components).
-        covariance: of the known task vectors, shape (n_components, n_components).
+        covariance: of the task vector around its expectation, shape (n_components, n_components).
         task_vector: expected one, shape (n_components,).
-        level: expected mean of the logits of the results.
+        level: expected logit of the result of a model of score 0.
         observed: logits of results that are known already, NaN for unknown, shape (n_models,).
-        doubt: variance of scores beyond that of models with history, shape (n_models,).
-        relatives: loadings of the part of `doubt` that models share, shape (n_models, n_shared).
+        doubt: variance of scores that is a model's own, shape (n_models,).
     """
 
     vectors: Floats
@@ -63,68 +78,60 @@ class Expected:
     level: float
     observed: Floats
     doubt: Floats
-    relatives: Floats
 
 
 @dataclass(frozen=True, eq=False)
 class Deviation:
-    """Spread of new tasks around their expectation, on the logit scale of results.
+    """Spread of results around their expectation, on the logit scale.
 
-    The logit of a result is level + spread * (model vector . task vector + noise). The level is normal, the
-    task vector is normal around what the embedding says, with the covariance of known task vectors up to a
-    factor, and the spread is log-normal: some tasks hardly tell models apart.
+    The logit of a result is level + spread * (model vector . task vector + noise). The level is normal, the task vector
+    is normal around what the embedding says, and the spread is log-normal: some tasks hardly tell models apart.
 
     Attributes:
         level_variance: of the level around its expectation.
-        task_variance: of the task vector around its expectation, as a multiple of that of known ones.
         noise: variance of a single Gaussian score around what the vectors say.
         spreads: standard deviations of models on a task at `QUANTILES` of the known tasks, shape (9,).
-        width: factor on the standard deviation with which `LEVEL` of the results of a new task fall inside, if it is
-            a task like those left out.
+        width: factor on the standard deviation with which `LEVEL` of the left-out results fall inside.
     """
 
     level_variance: float
-    task_variance: float
     noise: float
     spreads: Floats
     width: float
 
     @classmethod
-    def fit(cls, left_out: Sequence[LeftOut], odds: Floats) -> Deviation:
-        """Learn from left-out tasks; with none of them, wide defaults.
+    def fit(cls, columns: Sequence[LeftOut], levels: Sequence[float]) -> Deviation:
+        """Learn from left-out results; with none of them, wide defaults.
 
         Args:
-            left_out: every known task, expected without itself.
-            odds: logits of all known results, shape (n_models, n_tasks), NaN for unknown.
+            columns: what was left out.
+            levels: expected level of each.
         """
-        logs = np.log(np.maximum(np.nanstd(odds, axis=0), 1e-3))
+        if not columns:
+            return cls(1.0, 1.0, np.exp(0.5 * QUANTILES), float(norm.ppf((1 + LEVEL) / 2)))
+        logs = np.log([column.spread for column in columns])
         spreads = np.exp(logs.mean() + logs.std() * QUANTILES)
-        if not left_out:
-            return cls(1.0, 1.0, 1.0, spreads, float(norm.ppf((1 + LEVEL) / 2)))
-        errors = [np.nanmean(task.odds) - task.level for task in left_out]
-        task_variance, noise = _most_likely(
-            [(task.vectors @ np.linalg.cholesky(task.covariance), task.scores - task.expected) for task in left_out]
-        )
-        unscaled = cls(float(np.mean(np.square(errors))), task_variance, noise, spreads, 1.0)
+        errors = np.concatenate([_centred(column.scores - column.expected) for column in columns])
+        variances = np.concatenate([column.variance for column in columns])
+        noise = max(float(np.mean(errors**2) - np.mean(variances)), MIN_NOISE)
+        off = [column.level - level for column, level in zip(columns, levels, strict=True)]
+        unscaled = cls(float(np.mean(np.square(off))), noise, spreads, 1.0)
         ratios = []
-        for task in left_out:
-            known = np.isfinite(task.odds)
-            mean, deviation = unscaled._results(task.vectors, task.covariance, task.expected, task.level)
-            ratios.append((np.abs(task.odds - mean) / deviation)[known])
-        # Results of one task are off together, so few tasks say little: a new one counts as one more.
-        share = min(LEVEL * (1 + 1 / len(left_out)), 1.0)
-        width = float(np.quantile(np.concatenate(ratios), share))
-        return cls(unscaled.level_variance, task_variance, noise, spreads, width)
+        for column, level in zip(columns, levels, strict=True):
+            mean, deviation = unscaled._results(column.expected, column.variance, level)
+            ratios.append(np.abs(column.odds - mean) / deviation)
+        # Every column counts once, and a new one as one more: results of one column are off together.
+        weights = np.concatenate([np.full(len(ratio), 1 / len(ratio)) for ratio in ratios])
+        share = min(LEVEL * (1 + 1 / len(columns)), 1.0)
+        width = _weighted_quantile(np.concatenate(ratios), weights, share)
+        return cls(unscaled.level_variance, noise, spreads, width)
 
-    def _results(
-        self, vectors: Floats, covariance: Floats, scores: Floats, level: float, doubt: Floats | float = 0.0
-    ) -> tuple[Floats, Floats]:
+    def _results(self, scores: Floats, variance: Floats, level: float) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the logits of results that nothing is known of yet."""
         weights = _weights(np.zeros(len(self.spreads)))
-        own = self.task_variance * np.einsum("mk,kl,ml->m", vectors, covariance, vectors) + self.noise + doubt
         mean, square = weights @ self.spreads, weights @ self.spreads**2
-        variance = self.level_variance + square * own + (square - mean**2) * scores**2
-        return level + mean * scores, np.sqrt(variance)
+        total = self.level_variance + square * (variance + self.noise) + (square - mean**2) * scores**2
+        return level + mean * scores, np.sqrt(total)
 
     def update(self, task: Expected) -> tuple[Floats, Floats, Floats]:
         """Fold in results of a new task.
@@ -134,14 +141,15 @@ class Deviation:
         """
         vectors, doubt = task.vectors, task.doubt
         if not np.isfinite(task.observed).any():
-            scores = vectors @ task.task_vector
-            return task.task_vector, *self._results(vectors, task.covariance, scores, task.level, doubt)
+            variance = np.einsum("mk,kl,ml->m", vectors, task.covariance, vectors, optimize=True) + doubt
+            return task.task_vector, *self._results(vectors @ task.task_vector, variance, task.level)
         weights, given = self._given(task)
         means, variances = [], []
         for spread, posterior, left in given:
             design = np.column_stack([np.ones(len(vectors)), spread * vectors])
             means.append(design @ posterior)
-            variances.append(np.einsum("mk,kl,ml->m", design, left, design) + spread**2 * (self.noise + doubt))
+            own = np.einsum("mk,kl,ml->m", design, left, design, optimize=True)
+            variances.append(own + spread**2 * (self.noise + doubt))
         mean = weights @ means
         variance = weights @ variances + weights @ np.square(np.array(means) - mean)
         return weights @ [posterior[1:] for _, posterior, _ in given], mean, np.sqrt(variance)
@@ -159,19 +167,18 @@ class Deviation:
         """
         generator = np.random.default_rng(random_state)
         weights, given = self._given(task)
-        own = np.sqrt(self.noise + np.maximum(task.doubt - np.square(task.relatives).sum(axis=1), 0.0))
+        own = np.sqrt(self.noise + task.doubt)
         draws = []
         for count, (spread, posterior, left) in zip(generator.multinomial(n_draws, weights), given, strict=True):
             drawn = generator.multivariate_normal(posterior, left, count)
-            relatives = generator.standard_normal((count, task.relatives.shape[1])) @ task.relatives.T
-            scores = drawn[:, 1:] @ task.vectors.T + relatives + own * generator.standard_normal((count, len(own)))
+            scores = drawn[:, 1:] @ task.vectors.T + own * generator.standard_normal((count, len(own)))
             draws.append(drawn[:, :1] + spread * scores)
         return np.where(np.isfinite(task.observed), task.observed, np.concatenate(draws))
 
     def _given(self, task: Expected) -> tuple[Floats, list[tuple[float, Floats, Floats]]]:
         """Weights of the spreads, and with each of them mean and covariance of (level, task vector), given results."""
         prior = np.concatenate([[task.level], task.task_vector])
-        uncertainty = block_diag(self.level_variance, self.task_variance * task.covariance)
+        uncertainty = block_diag(self.level_variance, task.covariance)
         given, evidence = [], []
         for spread in self.spreads:
             design = np.column_stack([np.ones(len(task.vectors)), spread * task.vectors])
@@ -182,6 +189,60 @@ class Deviation:
         return _weights(np.array(evidence)), given
 
 
+def left_out_columns(general: GeneralQuality, results: pd.DataFrame, protocol: str, study: str) -> Iterator[LeftOut]:
+    """Results by a protocol, each column expected by general quality alone.
+
+    Args:
+        general: fitted to the results.
+        results: as of `load_scores`.
+        protocol: whose results are left out.
+        study: the study that is continued. Where there is no other, image sets are left out of it.
+    """
+    own = results[results["protocol"].eq(protocol)]
+    if results["study"].nunique() > 1:
+        for name in own["study"].unique():
+            rows = general.left_out([name])
+            rows = rows[rows["protocol"].eq(protocol)]
+            expected = dict(zip(rows["weights"], rows["expected"], strict=True))
+            yield from _columns(general, own[own["study"].eq(name)], expected, protocol, "")
+        return
+    for image_set in own["image_set"].unique():
+        rest = without(results, image_sets=[image_set])
+        if rest.empty:
+            continue
+        again = GeneralQuality(general.effects).fit(rest, general.catalog_)
+        table = own[own["image_set"].eq(image_set)]
+        models = table["weights"].tolist()
+        expected = dict(zip(models, again.expect(models, protocol, study), strict=True))
+        yield from _columns(general, table, expected, protocol, study)
+
+
+def _columns(
+    general: GeneralQuality, table: pd.DataFrame, expected: Mapping[str, float], protocol: str, study: str
+) -> Iterator[LeftOut]:
+    models = table["weights"].unique().tolist()
+    variance = dict(zip(models, np.diag(general.covariance(models, protocol, study)), strict=True))
+    for image_set, column in table.groupby("image_set"):
+        if len(column) > 1:
+            names = column["weights"].tolist()
+            yield LeftOut(
+                str(image_set),
+                np.array([expected[name] for name in names]),
+                np.array([variance[name] for name in names]),
+                column["score"].to_numpy(),
+                odds(column["value"]),
+            )
+
+
+def odds(performance: ArrayLike) -> Floats:
+    """Logits of results, those of 0 and 1 kept finite."""
+    return np.asarray(logit(np.clip(performance, 0.005, 0.995)))
+
+
+def _centred(values: Floats) -> Floats:
+    return np.asarray(values - values.mean())
+
+
 def _weights(evidence: Floats) -> Floats:
     """Posterior weights of the spreads, standard normal at `QUANTILES` before any evidence."""
     logs = evidence - 0.5 * QUANTILES**2
@@ -189,27 +250,7 @@ def _weights(evidence: Floats) -> Floats:
     return np.asarray(weights / weights.sum())
 
 
-def _most_likely(errors: Sequence[tuple[Floats, Floats]]) -> tuple[float, float]:
-    """Variance of the drift and of the noise under which errors = vectors @ drift + noise is most likely.
-
-    Args:
-        errors: vectors (n_models, n_components) and errors (n_models,), NaN for unknown, per task.
-    """
-    parts = []
-    for vectors, error in errors:
-        known = np.isfinite(error)
-        values, axes = np.linalg.eigh(vectors[known].T @ vectors[known])
-        drift = np.square(axes.T @ (vectors[known].T @ error[known]))
-        parts.append((known.sum() - len(values), np.maximum(values, 0.0), drift, float(np.square(error[known]).sum())))
-
-    def cost(logs: Floats) -> float:
-        task, noise = np.exp(logs)
-        total = 0.0
-        for extra, values, drift, square in parts:
-            inside = noise + task * values
-            total += (square - task * (drift / inside).sum()) / noise + np.log(inside).sum() + extra * np.log(noise)
-        return float(total)
-
-    found = minimize(cost, np.log([0.1, 0.3]), method="L-BFGS-B", bounds=[(-12.0, 8.0), (-6.0, 3.0)])
-    task, noise = np.exp(found.x)
-    return float(task), float(noise)
+def _weighted_quantile(values: Floats, weights: Floats, share: float) -> float:
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order][min(np.searchsorted(total, share * total[-1]), len(order) - 1)])

@@ -7,13 +7,11 @@ One small contract, scikit-learn's: rows are models, columns are tasks, NaN is u
 - `transform(X) @ components_` is the completed matrix;
 - `fold_in_task(model_vectors, column)` places a new task from a few known results.
 
-Members: `MaskedNMF` (Lee & Seung 2001 with a mask), `MaskedSVD` (alternating ridge regressions) and
-`ProbabilisticFactorizer` (a Gaussian process over tasks, whose covariance may come from side information).
+Members: `MaskedNMF` (Lee & Seung 2001 with a mask) and `MaskedSVD` (alternating ridge regressions).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -125,13 +123,6 @@ def condition(
     size = np.linalg.slogdet(total)[1] + known.sum() * np.log(2 * np.pi)
     density = -0.5 * float(error @ np.linalg.solve(total, error) + size)
     return mean + gain @ error, covariance - gain @ cross, density
-
-
-def row_patterns(known: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.intp]]]:
-    """Rows grouped by which of their cells are known: pairs of (known columns, rows)."""
-    patterns, group = np.unique(known, axis=0, return_inverse=True)
-    for index, pattern in enumerate(patterns):
-        yield pattern, np.flatnonzero(group.ravel() == index)
 
 
 class MaskedNMF(_MaskedFactorizer):
@@ -261,92 +252,6 @@ class MaskedSVD(_MaskedFactorizer):
         """Model vectors of rows of results with the task vectors fixed, shape (n_models, n_components)."""
         check_is_fitted(self)
         return _ridge_rows(self._validate(X, reset=False), self.components_, self.ridge)
-
-
-class ProbabilisticFactorizer(_MaskedFactorizer):
-    """Static history plus a Gaussian process over tasks, one draw per model.
-
-    A model's expected result is its mean over the tasks it was measured on; what is left of every cell is
-    Normal(0, covariance) over tasks plus independent noise. `covariance` says how alike tasks are: side
-    information, for example a kernel between task embeddings. The completed matrix is the posterior mean;
-    model and task vectors are its singular vectors.
-
-    Args:
-        n_components: number of latent dimensions kept; capped at the smaller side of the matrix.
-        noise: variance of a single result, in the squared unit of the matrix.
-
-    Source:
-        Rasmussen & Williams 2006, equations 2.23 to 2.24, one process per model with a common kernel and the
-        mean of the row plugged in.
-    """
-
-    def __init__(self, n_components: int = 16, *, noise: float = 0.1) -> None:
-        self.n_components = n_components
-        self.noise = noise
-
-    def fit(
-        self,
-        X: ArrayLike,
-        y: None = None,
-        *,
-        covariance: ArrayLike | None = None,
-        static: ArrayLike | None = None,
-    ) -> Self:
-        """Learn task vectors from X, shape (n_models, n_tasks), NaN for unknown.
-
-        Args:
-            X: results on one scale for all tasks, for example Gaussian scores per task.
-            y: ignored, as scikit-learn asks for it.
-            covariance: positive semi-definite, shape (n_tasks, n_tasks); when None no two tasks are alike.
-            static: expected mean of every row, shape (n_models,); what is known of it when None.
-
-        Raises:
-            InputError: the covariance has another shape.
-        """
-        matrix = self._validate(X, reset=True)
-        n_tasks = matrix.shape[1]
-        prior = np.eye(n_tasks) if covariance is None else np.asarray(covariance, dtype=np.float64)
-        if prior.shape != (n_tasks, n_tasks):
-            raise InputError(f"covariance has shape {prior.shape}; expected ({n_tasks}, {n_tasks})")
-        self.covariance_ = prior
-        _, _, rows = np.linalg.svd(self.complete(matrix, static), full_matrices=False)
-        self.components_ = _fixed_signs(rows[: self._rank(matrix)])
-        return self
-
-    def weights(self, X: ArrayLike) -> tuple[Floats, Floats]:
-        """What the posterior mean is made of.
-
-        Returns:
-            Static history, the mean of every row, shape (n_models,), and what each known cell adds,
-            (C + noise)^-1 (x - mean), shape (n_models, n_tasks), 0 where unknown. The expected result on
-            any task, known or new, is `static + weights @ covariance of the tasks with it`.
-        """
-        matrix = self._validate(X, reset=False)
-        known = np.isfinite(matrix)
-        static = np.nansum(matrix, axis=1) / np.maximum(known.sum(axis=1), 1)
-        weights = np.zeros_like(matrix)
-        for pattern, rows in row_patterns(known):
-            columns = np.flatnonzero(pattern)
-            noisy = self.covariance_[np.ix_(columns, columns)] + self.noise * np.eye(len(columns))
-            left = matrix[np.ix_(rows, columns)] - static[rows, None]
-            weights[np.ix_(rows, columns)] = np.linalg.solve(noisy, left.T).T
-        return static, weights
-
-    def complete(self, X: ArrayLike, static: ArrayLike | None = None) -> Floats:
-        """Posterior mean of every cell given the known cells of its row, shape (n_models, n_tasks).
-
-        Args:
-            X: as for `fit`.
-            static: as for `fit`.
-        """
-        means, weights = self.weights(X)
-        level = means if static is None else np.asarray(static, dtype=np.float64)
-        return np.asarray(level[:, None] + weights @ self.covariance_)
-
-    def transform(self, X: ArrayLike) -> Floats:
-        """Model vectors of rows of results, shape (n_models, n_components)."""
-        check_is_fitted(self)
-        return np.asarray(self.complete(X) @ self.components_.T)
 
 
 def _ridge_rows(matrix: Floats, components: Floats, ridge: float) -> Floats:

@@ -25,14 +25,16 @@ class RankedModel:
         rank: position, 1 is best.
         id: canonical id.
         score: predicted score, unitless, higher is better.
-        method: `warm` (the model has history), `cold` (it has none: placed by archi2vec and its facts), `measured` (its
-            result on this task was given), `scored` (by a forward pass), `undefined` (it was run, but no metric is
-            defined for it), or `failed` (it could not be run).
+        method: `evidence` (it has published results), `relatives` (it has none: placed by archi2vec, its facts and
+            models like it), `measured` (its result on this task was given), `scored` (by a forward pass), `undefined`
+            (it was run, but no metric is defined for it), or `failed` (it could not be run).
         performance: expected result, a fraction; None where only forward passes were made.
         low: lower end of its 80 % interval.
         high: upper end.
         top5: probability of being among the five best candidates; None where only forward passes were made.
         scores: metrics of a forward pass, by name.
+        n_tasks: image sets on which it was measured, in all studies and by all protocols.
+        n_studies: studies that did.
         record: facts of the model, None when the catalog does not know it.
     """
 
@@ -45,7 +47,14 @@ class RankedModel:
     high: float | None = None
     top5: float | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
+    n_tasks: int = 0
+    n_studies: int = 0
     record: ModelRecord | None = None
+
+    @property
+    def known(self) -> str:
+        """What its place rests on, in words."""
+        return _known(self.method, self.n_tasks, self.n_studies)
 
     def to_dict(self) -> dict[str, Any]:
         """Flat dictionary with the facts of the model; None for what is not known."""
@@ -59,6 +68,9 @@ class RankedModel:
             "high": self.high,
             "top5": self.top5,
             "method": self.method,
+            "known": self.known,
+            "n_tasks": self.n_tasks,
+            "n_studies": self.n_studies,
             **{name: _plain(value) for name, value in self.scores.items()},
             "params": record.params if record else None,
             "gmacs": record.gmacs if record else None,
@@ -161,7 +173,7 @@ class Ranking:
         for header in headers:
             wide = header == "model"
             table.add_column(header, justify="left" if wide else "right", overflow="fold", no_wrap=not wide)
-        for header in ("license", "method"):
+        for header in ("license", "known of it"):
             table.add_column(header, overflow="fold", no_wrap=True)
         for model in self.models:
             record = model.record
@@ -174,7 +186,7 @@ class Ranking:
                 _millions(record.params if record else None),
                 f"{record.gmacs:.1f}" if record and record.gmacs is not None else "-",
                 (record.license if record else "") or "-",
-                model.method,
+                model.known,
             )
         return table
 
@@ -217,12 +229,17 @@ class Contribution:
     Attributes:
         task: the known task.
         value: part of the score.
-        performance: the model's result there, a fraction.
+        performance: the model's result there, a fraction; None where it comes from models like it.
     """
 
     task: str
     value: float
-    performance: float
+    performance: float | None
+
+    @property
+    def there(self) -> str:
+        """What the value comes from, in words."""
+        return "models like it" if self.performance is None else f"result there {100 * self.performance:.1f} %"
 
 
 @dataclass(frozen=True)
@@ -237,9 +254,10 @@ class Explanation:
         performance: expected result, a fraction.
         low: lower end of its 80 % interval.
         high: upper end.
-        static: the part that holds for any task: static history, or for a model without any what its architecture,
-            size and pre-training say.
-        method: `warm` or `cold`.
+        static: the part that holds for any task: general quality.
+        method: `evidence` or `relatives`, as for `RankedModel`.
+        n_tasks: as for `RankedModel`.
+        n_studies: as for `RankedModel`.
         contributions: the parts of the known tasks, largest first.
     """
 
@@ -252,6 +270,8 @@ class Explanation:
     high: float
     static: float
     method: str
+    n_tasks: int
+    n_studies: int
     contributions: tuple[Contribution, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -259,20 +279,25 @@ class Explanation:
         return {**vars(self), "contributions": [vars(part) for part in self.contributions]}
 
     def __str__(self) -> str:
-        if self.method == "cold":
-            return (
-                f"{self.model}: rank {self.rank} of {self.n_candidates}, expected {100 * self.performance:.1f} % "
-                f"({100 * self.low:.1f}-{100 * self.high:.1f})\nscore {self.score:+.3f} from architecture, size and "
-                "pre-training alone: the model has no results here"
-            )
         lines = [
             f"{self.model}: rank {self.rank} of {self.n_candidates}, expected {100 * self.performance:.1f} % "
             f"({100 * self.low:.1f}-{100 * self.high:.1f})",
-            f"score {self.score:+.3f} = {self.static:+.3f} static history, and from alike tasks:",
+            f"score {self.score:+.3f} = {self.static:+.3f} general quality "
+            f"({_known(self.method, self.n_tasks, self.n_studies)})"
+            + (", and from alike tasks:" if self.contributions else ""),
         ]
         for part in self.contributions[:5]:
-            lines.append(f"  {part.value:+.3f} {part.task} (result there {100 * part.performance:.1f} %)")
+            lines.append(f"  {part.value:+.3f} {part.task} ({part.there})")
         return "\n".join(lines)
+
+
+def _known(method: str, n_tasks: int, n_studies: int) -> str:
+    if method == "relatives":
+        return "relatives only"
+    if method != "evidence":
+        return method
+    tasks = f"{n_tasks} task{'s' * (n_tasks != 1)}"
+    return f"measured on {tasks} in {n_studies} stud{'ies' if n_studies != 1 else 'y'}"
 
 
 def unread(skipped: Sequence[tuple[str, str]]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 from fennec.checkpoints.catalog import Catalog
 from fennec.tasks.embedding import TaskEmbedding
 
-from .artifact import load_space, save_space
+from .artifact import load_space, save_space, shipped_space
 from .ranking import Explanation, Ranking
 from .shortlist import explain, shortlist
 from .transfer_space import TransferSpace
@@ -38,18 +38,18 @@ class Recommender(TransferSpace):
         n: int = 10,
         where: str | None = None,
         known: Mapping[str, float] | None = None,
-        warm_only: bool = False,
+        measured_only: bool = False,
         portfolio: bool = False,
         catalog: Catalog | None = None,
     ) -> Ranking:
         """The n models expected to do best on a task.
 
         Args:
-            task: embedding of the new task; None ranks by static history.
+            task: embedding of the new task; None ranks by general quality.
             n: how many models at most.
             where: condition on catalog columns, for example `params < 30e6`.
             known: results already measured on the task, model id -> fraction in [0, 1].
-            warm_only: leave out the models without history.
+            measured_only: leave out the models without any published result.
             portfolio: n models to try together instead: the best of them is expected to be as good as can be, so models
                 that fail together are not taken together.
             catalog: facts of the models; the bundled catalog when None.
@@ -59,7 +59,7 @@ class Recommender(TransferSpace):
             NothingToRecommendError: no model satisfies the condition.
         """
         return shortlist(
-            self, task, n=n, where=where, known=known, warm_only=warm_only, portfolio=portfolio, catalog=catalog
+            self, task, n=n, where=where, known=known, measured_only=measured_only, portfolio=portfolio, catalog=catalog
         )
 
     def explain(self, task: TaskEmbedding | None, model: str) -> Explanation:
@@ -70,8 +70,7 @@ class Recommender(TransferSpace):
             model: id of a model of the ranking.
 
         Returns:
-            Static part and, for a model with history, one contribution per known task; they add up to the score
-            up to what the latent vectors leave out.
+            General quality and one contribution per known image set; they add up to the score.
 
         Raises:
             UnknownModelError: the model has no place here.
@@ -90,6 +89,19 @@ class Recommender(TransferSpace):
             ArtifactError: the folder cannot be written.
         """
         save_space(self, folder, proxy=proxy)
+
+    @classmethod
+    def from_published(cls, protocol: str = "finetune") -> Self:
+        """The space shipped with Fennec: all published results, fitted for one protocol.
+
+        Args:
+            protocol: one of `fennec.evidence.studies.PROTOCOLS` but `eval`.
+
+        Raises:
+            UnknownTaskError: there is none for the protocol.
+            ArtifactError: it is damaged.
+        """
+        return load_space(shipped_space(protocol), cls)
 
     @classmethod
     def load(cls, folder: str | Path, *, proxy: Proxy | None = None) -> Self:

@@ -30,7 +30,7 @@ def shortlist(
     n: int,
     where: str | None,
     known: Mapping[str, float] | None,
-    warm_only: bool,
+    measured_only: bool,
     portfolio: bool,
     catalog: Catalog | None,
 ) -> Ranking:
@@ -38,16 +38,16 @@ def shortlist(
     if n < 1:
         raise InputError(f"n is {n}; ask for at least one model")
     facts = load_catalog() if catalog is None else catalog
-    matrix, models = space.matrix_, space.models_
-    n_models = matrix.n_models if warm_only else len(models)
-    allowed = np.arange(n_models)
+    models = space.models_
+    allowed = np.flatnonzero(space.known_[:, 0] > 0) if measured_only else np.arange(len(models))
+    n_models = len(allowed)
     if where is not None:
         chosen = set(facts.where(where))
         allowed = np.array([row for row in allowed if facts.id_of(models[row]) in chosen], dtype=np.intp)
     if not len(allowed):
         raise NothingToRecommendError(
-            f"none of the {n_models} models of '{matrix.name}' satisfies {where!r}; "
-            "loosen the condition or take another hub"
+            f"none of the {n_models} models of '{space.name_}' satisfies {where!r}; "
+            "loosen the condition or take another study"
         )
     known = {models[space.row_of(model)]: value for model, value in (known or {}).items()}
     prediction = space.predict(task, known=known)
@@ -56,7 +56,7 @@ def shortlist(
     else:
         best = allowed[top_k(prediction.scores[allowed], n)]
     nearest, alike = space.nearest_tasks(task), space.resemblance(task)
-    notes = _notes(matrix.name, task, known, nearest, alike)
+    notes = _notes(space.name_, task, known, nearest, alike)
     draws = space.draws(task, known=known, n_draws=N_PORTFOLIO_DRAWS if portfolio else N_DRAWS)
     top5 = np.zeros(len(models))
     top5[allowed] = in_top(draws[:, allowed])
@@ -78,14 +78,16 @@ def shortlist(
             high=float(prediction.high[row]),
             top5=float(top5[row]),
             method=_method(space, row, known),
+            n_tasks=int(space.known_[row, 0]),
+            n_studies=int(space.known_[row, 1]),
             record=facts.get(models[row]),
         )
         for rank, row in enumerate(best.tolist(), start=1)
     )
     return Ranking(
         task=task.name if task is not None else "",
-        hub=matrix.name,
-        protocol=matrix.protocol,
+        hub=space.name_,
+        protocol=space.protocol_,
         models=rows,
         n_candidates=len(allowed),
         nearest_tasks=nearest,
@@ -99,28 +101,27 @@ def shortlist(
 
 def explain(space: TransferSpace, task: TaskEmbedding | None, model: str) -> Explanation:
     """What `Recommender.explain` returns; arguments and errors stand there."""
-    matrix, models = space.matrix_, space.models_
     row = space.row_of(model)
     prediction = space.predict(task)
-    contributions = []
-    if row < matrix.n_models:
-        _, weights = space.factorizer_.weights(space.scores_[row : row + 1])
-        parts = weights[0] * space.kernel_.to_new(matrix.image_sets, task)
-        contributions = [
-            Contribution(name, float(part), float(matrix.performance[row, column]))
-            for column, (name, part) in enumerate(zip(matrix.tasks, parts, strict=True))
-            if np.isfinite(matrix.performance[row, column])
-        ]
+    parts = space.affinities_of(row) * space.covariance(task)
+    results = space.performance_[row]
+    contributions = [
+        Contribution(name, float(part), None if np.isnan(result) else float(result))
+        for name, part, result in zip(space.image_sets_, parts, results, strict=True)
+        if part
+    ]
     return Explanation(
-        model=models[row],
+        model=space.models_[row],
         score=float(prediction.scores[row]),
         rank=int((prediction.scores > prediction.scores[row]).sum()) + 1,
-        n_candidates=len(models),
+        n_candidates=len(space.models_),
         performance=float(prediction.performance[row]),
         low=float(prediction.low[row]),
         high=float(prediction.high[row]),
-        static=float(space.static_[row]),
+        static=float(space.model_vectors_[row, 0]),
         method=_method(space, row, {}),
+        n_tasks=int(space.known_[row, 0]),
+        n_studies=int(space.known_[row, 1]),
         contributions=tuple(sorted(contributions, key=lambda part: -abs(part.value))),
     )
 
@@ -128,7 +129,7 @@ def explain(space: TransferSpace, task: TaskEmbedding | None, model: str) -> Exp
 def _method(space: TransferSpace, row: int, known: Mapping[str, float]) -> str:
     if space.models_[row] in known:
         return "measured"
-    return "warm" if row < space.matrix_.n_models else "cold"
+    return "evidence" if space.known_[row, 0] else "relatives"
 
 
 def _notes(
@@ -140,13 +141,13 @@ def _notes(
 ) -> list[str]:
     notes = []
     if task is None:
-        notes.append("no images given: ranked by static history")
+        notes.append("no images given: ranked by general quality")
     elif not nearest:
-        notes.append(f"no task of '{hub}' has an embedding: ranked by static history")
+        notes.append(f"no task of '{hub}' has an embedding: ranked by general quality")
     elif alike < ABSTAIN:
         notes.append(
             f"the images resemble no known task (resemblance {alike:.2f} of 1): this is the order for any dataset, "
-            "static history"
+            "general quality"
         )
     if known:
         notes.append(f"{len(known)} known results folded in")

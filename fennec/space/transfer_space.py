@@ -1,47 +1,43 @@
-"""Where models and tasks lie: static history, moved by what alike tasks say.
+"""Where weights and tasks lie: latent vectors of what all results say, and the place of a new task among them.
 
-Offline, `fit` turns a transfer matrix into model vectors and everything needed to place a new task.
-Online, a task embedding (and any results already known) becomes a task vector; a model's score is one dot
-product. In: `TransferMatrix`, task embeddings. Out: `Prediction`, joint draws.
+Offline, `fit` turns results into model vectors and everything needed to place a new task. Online, a task embedding (and
+any results already known) becomes a task vector; a model's score is one dot product. In: results, task embeddings.
+Out: `Prediction`, joint draws.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, logit
+from numpy.typing import NDArray
+from scipy.linalg import block_diag
+from scipy.special import expit
 from sklearn.base import BaseEstimator
+from sklearn.utils.extmath import randomized_svd
 from sklearn.utils.validation import check_is_fitted
 
 from fennec.checkpoints.catalog import Catalog, load_catalog
 from fennec.errors import InputError, UnknownModelError, did_you_mean
 from fennec.evidence.matrix import TransferMatrix
+from fennec.evidence.scores import GENERAL, matrix_scores, study_name
 from fennec.tasks.embedding import TaskEmbedding
 from fennec.tasks.embedding_files import load_known_embeddings
 
-from .deviation import Deviation, Expected, LeftOut
-from .factorize import ProbabilisticFactorizer, task_spread
-from .history import StaticHistory, gaussian_scores
+from .alike import Effects
+from .deviation import Deviation, Expected, left_out_columns, odds
+from .factorize import task_spread
 from .index import ModelIndex
 from .kernel import TaskKernel
-from .model_prior import DEFAULT_EFFECTS, Effects
+from .process import AFFINITY, AFFINITY_NOISE, QUALITY, Affinity, GeneralQuality
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Floats = NDArray[np.float64]
-
-
-def _odds(performance: ArrayLike) -> Floats:
-    """Logits of results, those of 0 and 1 kept finite."""
-    return np.asarray(logit(np.clip(performance, 0.005, 0.995)))
-
-
-def _task_covariance(vectors: Floats, components: Floats, scores: Floats) -> Floats:
-    """Covariance of the task vectors that fit the known scores best, whatever the noise they were smoothed with."""
-    filled = np.where(np.isfinite(scores), scores, vectors @ components)
-    return task_spread(np.asarray(np.linalg.lstsq(vectors, filled, rcond=None)[0]))
+ALL_STUDIES = "all studies"
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,154 +60,166 @@ class Prediction:
 
 
 class TransferSpace(BaseEstimator):  # type: ignore[misc]
-    """What is expected of every model on a task: a Gaussian process over tasks, one draw per model, as latent vectors.
+    """What is expected of every model on a task by one protocol, as latent vectors.
 
-    Every column of the matrix becomes Gaussian scores. Their mean per model is static history; what is
-    left is a draw from a process over tasks with covariance `TaskKernel` plus noise. So the expected score
-    on a new task is static history moved by the results on alike tasks, and falls back to static history
-    when nothing is alike. Model vectors are singular vectors of the completed matrix.
+    A score is general quality plus affinity (`fennec.space.process`). The first latent dimension is general quality;
+    the next are singular vectors of the affinities of all models with all known image sets; the last say what is not
+    known of general quality and shared by models: results of the new task move models along them.
 
-    Static history is moved towards what `ModelPrior` says of a model's relatives where its own results are few and
-    noisy, as far as that surely helps to rank known tasks that are left out. Models of the catalog without any result
-    are placed by their relatives alone, on request.
-
-    How far task vectors lie from what their embedding says is measured by leaving every known task out
-    once (`Deviation`): the prior for folding in results of the new task, and the width of the intervals.
+    How far results lie from what is expected is measured by leaving every study out once, or where there are few
+    studies every image set (`Deviation`): the prior for folding in results, and the width of the intervals.
 
     Args:
-        n_components: latent dimensions kept.
-        specific: variance of what only alike tasks have in common.
-        length_scale: distance between task embeddings over which that fades, in median distances.
-        noise: variance of a single result.
-        effects: how much architecture, size and pre-training matter (`ModelPrior`); None takes every model for itself.
+        n_components: latent dimensions of affinities, and of what is not known of general quality, at most.
+        quality: how much what weights have in common matters for general quality.
+        affinity: how much for affinities.
+        length_scale: distance between task embeddings over which affinities fade, in median distances.
         random_state: seed of the draws behind `top5` and portfolios; all else is deterministic.
 
     Source:
-        Rasmussen & Williams 2006, chapter 2. The defaults were chosen by leave-one-task-out over all hubs
-        (`benchmark/results/hyperparameters.csv`); reported figures use a nested choice.
+        Rasmussen & Williams 2006, chapter 2. How the defaults were chosen: docs/method.md.
     """
 
     def __init__(
         self,
-        n_components: int = 16,
+        n_components: int = 32,
         *,
-        specific: float = 1.0,
+        quality: Effects = QUALITY,
+        affinity: Effects = AFFINITY,
         length_scale: float = 0.3,
-        noise: float = 0.1,
-        effects: Effects | None = DEFAULT_EFFECTS,
         random_state: int | None = 0,
     ) -> None:
         self.n_components = n_components
-        self.specific = specific
+        self.quality = quality
+        self.affinity = affinity
         self.length_scale = length_scale
-        self.noise = noise
-        self.effects = effects
         self.random_state = random_state
 
     def fit(
         self,
-        matrix: TransferMatrix,
+        results: TransferMatrix | pd.DataFrame,
         embeddings: Mapping[str, TaskEmbedding] | None = None,
         *,
+        protocol: str | None = None,
+        study: str | None = None,
+        candidates: Sequence[str] = (),
         proxy: str = "fennec-mini",
         catalog: Catalog | None = None,
-        cold: Sequence[str] = (),
     ) -> Self:
-        """Learn model vectors and the place of known tasks.
+        """Learn from results.
 
         Args:
-            matrix: what is known, shape (n_models, n_tasks).
-            embeddings: task embeddings by image set; those of `proxy` in `data/embeddings` when None. Tasks
-                without one count towards static history only.
+            results: of many studies as of `fennec.evidence.scores.load_scores`, or the matrix of one.
+            embeddings: task embeddings by image set; those of `proxy` in `data/embeddings` when None. Results on images
+                without one count towards general quality only, and towards tasks on the same images.
+            protocol: what is foretold; that of the matrix, or finetune, when None.
+            study: the study that is continued: the matrix's own when None; empty foretells a study never seen.
+            candidates: models of the catalog to place beside those that have results by this protocol.
             proxy: name of the proxy whose embeddings to load.
-            catalog: facts of the models; the bundled catalog when None. A matrix none of whose models is in it is
-                taken as it is.
-            cold: models of the catalog without history to place as well; those of the matrix do not count.
+            catalog: facts of the models; the bundled catalog when None.
 
         Raises:
-            InputError: fewer than two tasks, embeddings of different proxies, or models to place where nothing is
-                known of any model of the matrix.
-            UnknownModelError: a model to place is not in the catalog.
+            InputError: fewer than two tasks, no result by the protocol, or embeddings of different proxies.
+            UnknownModelError: a candidate is not in the catalog.
         """
-        if matrix.n_tasks < 2:
-            raise InputError(f"a recommender needs at least 2 tasks; matrix '{matrix.name}' has {matrix.n_tasks}")
-        known = load_known_embeddings(proxy) if embeddings is None else embeddings
-        self.matrix_ = matrix
-        self.kernel_ = TaskKernel.fit(
-            known,
-            specific=self.specific,
-            length_scale=self.length_scale,
-        )
-        self.scores_ = np.column_stack([gaussian_scores(column) for column in matrix.performance.T])
         facts = load_catalog() if catalog is None else catalog
-        self.history_ = StaticHistory(self.effects).fit(matrix, self.scores_, facts)
-        self.factorizer_, warm, self.mapper_ = self._place(np.arange(matrix.n_tasks))
-        self.task_covariance_ = _task_covariance(warm, self.factorizer_.components_, self.scores_)
-        self._fit_level()
-        self.deviation_ = Deviation.fit(list(self._left_out()), _odds(matrix.performance))
-        self._add_cold(warm, facts, [model for model in dict.fromkeys(cold) if model not in set(matrix.models)])
-        self.index_ = ModelIndex(self.model_vectors_)
+        for model in candidates:
+            if model not in facts:
+                raise UnknownModelError(f"cannot place '{model}': it is not in the catalog; see 'fennec add-model'")
+        if isinstance(results, TransferMatrix):
+            if results.n_tasks < 2:
+                raise InputError(f"a recommender needs at least 2 tasks; matrix '{results.name}' has {results.n_tasks}")
+            protocol = protocol or results.protocol
+            study = results.name if study is None else study
+            results = matrix_scores(results)
+        self.protocol_, self.study_ = protocol or "finetune", study or ""
+        own = results[results["protocol"].eq(self.protocol_)]
+        if own.empty:
+            raise InputError(f"no result by {self.protocol_} among those given; they are by "
+                             f"{', '.join(sorted(set(results['protocol'])))}")  # fmt: skip
+        self.name_ = self.study_ if results["study"].nunique() == 1 else ALL_STUDIES
+        known = load_known_embeddings(proxy) if embeddings is None else embeddings
+        self.kernel_ = TaskKernel.fit(known, length_scale=self.length_scale)
+        self.general_ = GeneralQuality(self.quality).fit(results, facts)
+        self.affinity_ = Affinity(self.affinity).fit(own, self.kernel_, facts)
+        self.image_sets_ = self.affinity_.image_sets_
+        measured = own["weights"].drop_duplicates().tolist()
+        mine = [model for model in measured if model not in set(candidates)]
+        if self.name_ == ALL_STUDIES:  # others' fine-tunes are evidence, not what anybody would start from
+            mine = own.loc[own["study"].eq(study_name(self.study_)), "weights"].drop_duplicates().tolist()
+        self.models_ = tuple(dict.fromkeys([*mine, *candidates]))
+        self._place()
+        self._count(results, own)
+        self._calibrate(results)
         return self
 
-    def _add_cold(self, warm: Floats, catalog: Catalog, cold: Sequence[str]) -> None:
-        """Vectors of all models, with and without history, and how much wider the intervals of the latter are."""
-        mean, variance, relatives = self.history_.expect(cold, catalog)
-        # nothing is known of them but static history: the same score on every known task
-        vectors = np.outer(mean, self.factorizer_.components_.sum(axis=1))
-        self.models_ = (*self.matrix_.models, *cold)
-        self.model_vectors_ = np.concatenate([warm, vectors])
-        self.static_ = np.concatenate([self.history_.of(self.scores_), mean])
-        self.doubt_ = np.concatenate([np.zeros(len(warm)), variance])
-        self.relatives_ = np.concatenate([np.zeros((len(warm), relatives.shape[1])), relatives])
+    def _place(self) -> None:
+        """Vectors of all models, and the map from (1, covariances with the known image sets) to task vectors."""
+        level = self.general_.expect(self.models_, self.protocol_, self.study_)
+        left = self.general_.covariance(self.models_, self.protocol_, self.study_)
+        axes, values, _ = randomized_svd(left, min(self.n_components, len(left)), random_state=0)
+        shared = axes * np.sqrt(values)
+        self.doubt_ = np.maximum(np.diag(left) - np.square(shared).sum(axis=1), 0.0)
+        affinities = self.affinity_.expect(self.models_, self.study_)
+        _, values, directions = np.linalg.svd(affinities, full_matrices=False)
+        directions = directions[: self.n_components][values[: self.n_components] > 1e-9]
+        self.model_vectors_ = np.column_stack([level, affinities @ directions.T, shared])
+        self.mapper_ = block_diag(np.ones((1, 1)), directions)
+        self.index_ = ModelIndex(self.model_vectors_)
+        covariances = self.kernel_.between(self.image_sets_)
+        tasks = self.mapper_[1:, 1:] @ covariances
+        spread = task_spread(tasks) if tasks.size else np.zeros((0, 0))
+        self.task_covariance_ = block_diag(1e-6 * np.eye(1), spread, np.eye(shared.shape[1]))
 
-    def _place(self, columns: NDArray[np.intp]) -> tuple[ProbabilisticFactorizer, Floats, Floats]:
-        """Factoriser, model vectors, and the map from (1, task covariances) to task vectors, from some columns."""
-        image_sets = [self.matrix_.image_sets[column] for column in columns]
-        factorizer = ProbabilisticFactorizer(self.n_components, noise=self.noise)
-        scores = self.scores_[:, columns]
-        static = self.history_.of(scores)
-        factorizer.fit(scores, covariance=self.kernel_.between(image_sets), static=static)
-        vectors = factorizer.complete(scores, static) @ factorizer.components_.T
-        _, weights = factorizer.weights(scores)
-        mapper = np.linalg.lstsq(vectors, np.column_stack([static, weights]), rcond=None)[0]
-        return factorizer, vectors, np.asarray(mapper, dtype=np.float64)
+    def _count(self, results: pd.DataFrame, own: pd.DataFrame) -> None:
+        """What is known of every model, and its results by this protocol."""
+        import pandas as pd
 
-    def _fit_level(self) -> None:
-        """Mean logit of every known task: how hard it is."""
-        self.levels_ = np.nanmean(_odds(self.matrix_.performance), axis=0)
+        by_weights = results.groupby("weights").agg(tasks=("image_set", "nunique"), studies=("study", "nunique"))
+        self.known_ = by_weights.reindex(list(self.models_)).fillna(0).to_numpy(dtype=np.int64)
+        table = own[own["weights"].isin(self.models_) & own["image_set"].ne(GENERAL)]
+        wide = table.pivot_table(index="weights", columns="image_set", values="value", aggfunc="mean")
+        wide = wide.reindex(index=list(self.models_), columns=list(self.image_sets_))
+        self.performance_ = pd.DataFrame(wide).to_numpy(dtype=np.float64)
 
-    def _level(self, covariance: Floats, columns: NDArray[np.intp]) -> float:
-        """Expected logit level of a task: mean of the known ones moved towards alike tasks."""
-        image_sets = [self.matrix_.image_sets[column] for column in columns]
-        mean = self.levels_[columns].mean()
-        alike = self.kernel_.between(image_sets) + max(self.specific, 1e-12) * np.eye(len(columns))
-        return float(mean + covariance @ np.linalg.solve(alike, self.levels_[columns] - mean))
+    def _calibrate(self, results: pd.DataFrame) -> None:
+        """How hard known tasks are, and how far results lie from what was expected without their study or images."""
+        columns = list(left_out_columns(self.general_, results, self.protocol_, self.study_))
+        levels = {name: [c.level for c in columns if c.image_set == name] for name in self.image_sets_}
+        self.levels_ = np.array([np.mean(found) if found else np.nan for found in levels.values()])
+        expected = [self._level(self._covariance_of(column.image_set), without=column.image_set) for column in columns]
+        self.deviation_ = Deviation.fit(columns, expected)
 
-    def _left_out(self) -> Iterator[LeftOut]:
-        """Every known task, expected without it and without the tasks on the same images."""
-        sets = np.array(self.matrix_.image_sets)
-        odds = _odds(self.matrix_.performance)
-        for image_set in dict.fromkeys(self.matrix_.image_sets):
-            rest = np.flatnonzero(sets != image_set)
-            if len(rest) < 2:
-                continue
-            factorizer, vectors, mapper = self._place(rest)
-            covariance = _task_covariance(vectors, factorizer.components_, self.scores_[:, rest])
-            own = self.kernel_.between([*sets[rest], image_set])[:-1, -1]
-            expected = vectors @ (mapper @ np.concatenate([[1.0], own]))
-            level = self._level(own, rest)
-            for column in np.flatnonzero(sets == image_set):
-                yield LeftOut(vectors, covariance, expected, self.scores_[:, column], level, odds[:, column])
+    def _level(self, covariance: Floats, *, without: str = "") -> float:
+        """Expected level of a task: the mean of the known ones moved towards alike tasks."""
+        known = np.isfinite(self.levels_) & (np.array(self.image_sets_) != without)
+        if not known.any():
+            return 0.0
+        mean = self.levels_[known].mean()
+        alike = self.kernel_.between(np.array(self.image_sets_)[known]) + np.eye(known.sum())
+        return float(mean + covariance[known] @ np.linalg.solve(alike, self.levels_[known] - mean))
 
     def task_vector(self, embedding: TaskEmbedding | None) -> Floats:
-        """Expected task vector, shape (n_components,); that of static history when the embedding is None.
+        """Expected task vector, shape (n_components,); that of general quality alone when the embedding is None.
 
         Raises:
             InputError: the embedding comes from another proxy.
         """
         check_is_fitted(self, "mapper_")
-        covariance = self.kernel_.to_new(self.matrix_.image_sets, embedding)
-        return np.asarray(self.mapper_ @ np.concatenate([[1.0], covariance]))
+        placed = self.mapper_ @ np.concatenate([[1.0], self.covariance(embedding)])
+        return np.concatenate([placed, np.zeros(self.model_vectors_.shape[1] - len(placed))])
+
+    def covariance(self, embedding: TaskEmbedding | None) -> Floats:
+        """Covariance of a new task with the known image sets, shape (n_image_sets,); zeros without an embedding."""
+        return self.kernel_.to_new(self.image_sets_, embedding)
+
+    def affinities_of(self, row: int) -> Floats:
+        """What every known image set adds to the score of one model per unit of covariance, shape (n_image_sets,)."""
+        affinity = self.mapper_[1:, 1:]
+        return np.asarray(self.model_vectors_[row, 1 : 1 + len(affinity)] @ affinity)
+
+    def _covariance_of(self, image_set: str) -> Floats:
+        return self.kernel_.between([*self.image_sets_, image_set])[:-1, -1]
 
     def predict(
         self, embedding: TaskEmbedding | None = None, *, known: Mapping[str, float] | None = None
@@ -219,7 +227,7 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
         """Expected result of every model on a new task.
 
         Args:
-            embedding: of the new task; None ranks by static history.
+            embedding: of the new task; None ranks by general quality.
             known: results already measured on it, model id -> fraction in [0, 1].
 
         Raises:
@@ -256,15 +264,13 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
 
     def _expected(self, embedding: TaskEmbedding | None, known: Mapping[str, float]) -> Expected:
         """A new task before its results."""
-        columns = np.arange(self.matrix_.n_tasks)
         return Expected(
             self.model_vectors_,
             self.task_covariance_,
             self.task_vector(embedding),
-            self._level(self.kernel_.to_new(self.matrix_.image_sets, embedding), columns),
+            self._level(self.covariance(embedding)),
             self._observed(known),
             self.doubt_,
-            self.relatives_,
         )
 
     def _observed(self, known: Mapping[str, float]) -> Floats:
@@ -273,7 +279,7 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
             row = self.row_of(model)
             if not 0.0 <= value <= 1.0:
                 raise InputError(f"result of '{model}' is {value}; expected a fraction in [0, 1]")
-            observed[row] = _odds(np.float64(value))
+            observed[row] = odds(np.float64(value))
         return observed
 
     def row_of(self, model: str) -> int:
@@ -289,32 +295,24 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
             for row, name in enumerate(self.models_):
                 if id_of(name) == asked:
                     return row
-        raise UnknownModelError(
-            f"model '{model}' has no place in '{self.matrix_.name}'{did_you_mean(model, self.models_)}"
-        )
+        raise UnknownModelError(f"model '{model}' has no place in '{self.name_}'{did_you_mean(model, self.models_)}")
 
     def resemblance(self, task: TaskEmbedding | None) -> float:
         """How much known tasks say about what is special to a new one: 0 nothing, 1 all.
 
-        The share of the variance that is left by static history which results on all known tasks explain.
+        The share of the variance of an affinity that results on all known tasks explain.
 
         Raises:
             InputError: the embedding comes from another proxy.
         """
-        if not self.specific:
-            return 0.0
-        own = self.kernel_.to_new(self.matrix_.image_sets, task)
-        inside = self.kernel_.between(self.matrix_.image_sets) + self.noise * np.eye(len(own))
-        return float(own @ np.linalg.solve(inside, own) / self.specific)
+        own = self.covariance(task)
+        inside = self.kernel_.between(self.image_sets_) + AFFINITY_NOISE * np.eye(len(own))
+        return float(own @ np.linalg.solve(inside, own))
 
     def nearest_tasks(self, task: TaskEmbedding | None, *, n: int = 3) -> tuple[tuple[str, float], ...]:
-        """The n known tasks of this matrix most like a new one, with their distance (1 is typical)."""
+        """The n known image sets most like a new task, with their distance (1 is typical)."""
         if task is None:
             return ()
         distance = dict(zip(self.kernel_.image_sets, self.kernel_.distances(task), strict=True))
-        pairs = [
-            (name, float(distance[image_set]))
-            for name, image_set in zip(self.matrix_.tasks, self.matrix_.image_sets, strict=True)
-            if image_set in distance
-        ]
+        pairs = [(name, float(distance[name])) for name in self.image_sets_ if name in distance]
         return tuple(sorted(pairs, key=lambda pair: pair[1])[:n])
