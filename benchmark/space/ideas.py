@@ -12,6 +12,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from fennec.space.history import gaussian_scores
 from likeness import SMALL, Floats, Hub, fade, hubs, image_sets, moments
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
@@ -26,7 +27,6 @@ from fennec.evaluation.leave_one_task_out import best_option
 from fennec.evidence.hubs import imagenet_accuracy
 from fennec.measures import weighted_tau
 from fennec.space.factorize import row_patterns
-from fennec.space.history import gaussian_scores
 
 GRID = [(length, noise) for length in (0.3, 0.45, 0.6, 0.9) for noise in (0.1, 0.3, 1.0)]
 LENGTH, NOISE = 0.4, 0.2  # where nothing is chosen

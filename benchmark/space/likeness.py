@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from fennec.space.history import gaussian_scores
 from numpy.typing import NDArray
 
 from fennec.evaluation.leave_one_task_out import EVALUATED_HUBS
 from fennec.evidence.hubs import load_matrix
-from fennec.space.history import gaussian_scores
 from fennec.tasks.embedding_files import load_known_embeddings
 
 Floats = NDArray[np.float64]

@@ -121,7 +121,11 @@ def _numbers(text: str, option: str) -> list[float]:
 
 
 def evaluate(
-    hub: Annotated[list[str] | None, typer.Option("--study", "--hub", help="The eight with images by default.")] = None,
+    leave: Annotated[str, typer.Option("--leave", help="What is left out in turn: task or study.")] = "task",
+    study: Annotated[
+        list[str] | None,
+        typer.Option("--study", "--hub", help="Which; by default the eight hubs with images, or every study."),
+    ] = None,
     method: Annotated[list[str] | None, typer.Option("--method", help="Methods; all by default.")] = None,
     proxy: Annotated[str, typer.Option("--proxy", help="Proxy of the known tasks' embeddings.")] = "fennec-mini",
     output: Annotated[Path | None, typer.Option("--output", help="CSV file for every single value.")] = None,
@@ -129,18 +133,31 @@ def evaluate(
     as_csv: CsvOption = False,
     quiet: SilentOption = False,
 ) -> None:
-    """Leave one task out: every method on every hub, hyper-parameters chosen inside the training tasks."""
-    from fennec.evaluation.leave_one_task_out import EVALUATED_HUBS, METHODS, leave_one_task_out, summarise
+    """Leave one task, or one whole study, out: every method on what it has never seen."""
+    from fennec.errors import InputError, did_you_mean
+    from fennec.evaluation import leave_one_study_out as studies
+    from fennec.evaluation import leave_one_task_out as tasks
     from fennec.evidence.hubs import load_matrix
     from fennec.tasks.embedding_files import load_known_embeddings
 
-    matrices = [load_matrix(name) for name in hub or EVALUATED_HUBS]
-    results = leave_one_task_out(
-        matrices, load_known_embeddings(proxy), methods=method or tuple(METHODS), report=teller(quiet)
-    )
+    if leave not in ("task", "study"):
+        raise InputError(f"--leave is '{leave}'{did_you_mean(leave, ['task', 'study'])}; expected task or study")
+    embeddings = load_known_embeddings(proxy)
+    if leave == "task":
+        matrices = [load_matrix(name) for name in study or tasks.EVALUATED_HUBS]
+        results = tasks.leave_one_task_out(
+            matrices, embeddings, methods=method or tuple(tasks.METHODS), report=teller(quiet)
+        )
+        summary = tasks.summarise(results)
+    else:
+        results = studies.leave_one_study_out(
+            studies.judged_studies(study or ()), embeddings, methods=method or studies.STUDY_METHODS,
+            report=teller(quiet),
+        )  # fmt: skip
+        summary = studies.summarise_studies(results)
     if output is not None:
         results.to_csv(output, index=False)
-    print_frame(summarise(results).round(4), as_json, as_csv, quiet=False)
+    print_frame(summary.round(4), as_json, as_csv, quiet=False)
 
 
 def compare(

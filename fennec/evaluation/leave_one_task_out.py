@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,12 +63,25 @@ def fitted(split: Split) -> Recommender:
 def default_fennec(split: Split) -> Floats:
     """Its expectation of every model on the held-out task."""
     results, study = results_of(split.matrix)
-    return _expected(split, without(results, image_sets=[split.image_set]), study)
+    if results is load_scores():
+        rest, general = _published_without(split.image_set)
+    else:
+        rest = without(results, image_sets=[split.image_set])
+        general = GeneralQuality().fit(rest, split.catalog)
+    return _expected(split, rest, general, study)
+
+
+@lru_cache(maxsize=1)
+def _published_without(image_set: str) -> tuple[pd.DataFrame, GeneralQuality]:
+    """Published results on other images; kept for the next hub, since many hubs have the same images."""
+    rest = without(load_scores(), image_sets=[image_set])
+    return rest, GeneralQuality().fit(rest, load_catalog())
 
 
 def fennec_of_one_study(split: Split) -> Floats:
     """The same from the results of the split alone, as if there were no other study."""
-    return _expected(split, matrix_scores(split.matrix), split.matrix.name)
+    own = matrix_scores(split.matrix)
+    return _expected(split, own, GeneralQuality().fit(own, split.catalog), split.matrix.name)
 
 
 def fennec_without_images(split: Split) -> Floats:
@@ -75,14 +89,14 @@ def fennec_without_images(split: Split) -> Floats:
     return default_fennec(replace(split, embedding=None))
 
 
-def _expected(split: Split, results: pd.DataFrame, study: str) -> Floats:
+def _expected(split: Split, results: pd.DataFrame, general: GeneralQuality, study: str) -> Floats:
     """As `TransferSpace` does, without what only intervals need."""
-    space, models, protocol = TransferSpace(), split.matrix.models, split.matrix.protocol
-    level = GeneralQuality(space.quality).fit(results, split.catalog).expect(models, protocol, study)
+    models, protocol = split.matrix.models, split.matrix.protocol
+    level = general.expect(models, protocol, study)
     if split.embedding is None:
         return level
-    kernel = TaskKernel.fit(split.embeddings, length_scale=space.length_scale)
-    affinity = Affinity(space.affinity).fit(results[results["protocol"].eq(protocol)], kernel, split.catalog)
+    kernel = TaskKernel.fit(split.embeddings, length_scale=TransferSpace().length_scale)
+    affinity = Affinity().fit(results[results["protocol"].eq(protocol)], kernel, split.catalog)
     return np.asarray(level + affinity.expect(models, study) @ kernel.to_new(affinity.image_sets_, split.embedding))
 
 
@@ -154,17 +168,17 @@ def leave_one_task_out(
         if name not in METHODS:
             raise InputError(f"unknown method '{name}'{did_you_mean(name, METHODS)}; there are {', '.join(METHODS)}")
     rows = []
-    for matrix in matrices:
-        report(f"evaluating {matrix.name}")
-        for split in splits(matrix, embeddings):
-            for name in methods:
-                scores = METHODS[name](split)
-                if np.isfinite(scores).mean() < 0.5:
-                    continue
-                rows += [
-                    (matrix.name, split.task, name, measure, function(scores, split.truth))
-                    for measure, function in MEASURES.items()
-                ]
+    held = [(split.image_set, matrix.name, split) for matrix in matrices for split in splits(matrix, embeddings)]
+    for image_set, hub, split in sorted(held, key=lambda item: item[0]):
+        report(f"leaving out {image_set}: {hub}")
+        for name in methods:
+            scores = METHODS[name](split)
+            if np.isfinite(scores).mean() < 0.5:
+                continue
+            rows += [
+                (hub, split.task, name, measure, function(scores, split.truth))
+                for measure, function in MEASURES.items()
+            ]
     return pd.DataFrame(rows, columns=["hub", "task", "method", "measure", "value"])
 
 
