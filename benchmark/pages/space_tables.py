@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from layout import RESULTS, markdown, number, over_hubs, won
 
+from fennec.evaluation.leave_one_study_out import STUDY_METHODS
 from fennec.evaluation.leave_one_task_out import EVALUATED_HUBS, METHODS, summarise
 from fennec.evidence.hubs import load_matrix
 from fennec.measures import bootstrap_interval
@@ -83,21 +84,55 @@ def front_page() -> str:
     return markdown(["how the models are put in order", "agreement", "lost with 1", "lost with 3", "lost with 5"], rows)
 
 
+ELEVEN = {
+    "cnn11": "sfda_supervised_cnn finetune", "vit13": "emms_vit finetune", "parc70": "parc_all finetune",
+    "hf180": "transfergraph_hf finetune", "vtab291": "shift_vtab_hf finetune", "aitlas10": "aitlas_arena finetune",
+    "medmnist10": "medmnistplus_benchmark finetune", "clip121": "openclip_zeroshot zero_shot",
+    "bio85": "biobench_leaderboard linear_probe", "fastai86": "fastai_timm_full finetune",
+    "mieb55": "mieb_image linear_probe",
+}  # fmt: skip
+
+
 def leave_one_study_out() -> str:
-    """Mean tau_w of every study of thirty models or more, and of all, with the study itself as the upper end."""
-    results = pd.read_parquet(RESULTS / "leave_one_study_out.parquet")
-    taus = results[results["measure"] == "tau_w"]
-    table = taus.groupby(["study", "protocol", "n_models", "method"])["value"].mean().unstack()
-    names = ["params", "imagenet", "fennec", "own-history"]
-    shown = table[table.index.get_level_values("n_models") >= 30]
+    """Mean tau_w of the eleven studies of the goal, and of all; the study itself as the upper end."""
+    table = _studies("tau_w")
+    eleven = table.reindex([tuple(name.split()) for name in ELEVEN.values()])
     rows = [
-        [study, protocol, f"{n_models}", *(number(value) for value in row[names])]
-        for (study, protocol, n_models), row in shown.iterrows()
+        [name, str(int(sizes)), *(number(value) for value in row)]
+        for name, sizes, row in zip(ELEVEN, eleven.pop("models"), eleven.to_numpy(), strict=True)
     ]
-    rows.append(
-        ["mean of all", "", f"{len(table)} orders", *(number(table[name].mean(skipna=False)) for name in names)]
-    )
-    return markdown(["study left out", "protocol", "models", *names], rows)
+    rows.append(["mean", "", *(number(value) for value in eleven.mean(skipna=False))])
+    known = eleven.dropna(subset="imagenet")
+    rows.append([f"mean where ImageNet accuracy is known ({len(known)})", "", *(number(v) for v in known.mean(skipna=False))])
+    sizes = table.pop("models")
+    rows.append(["mean of all", f"{len(table)} orders", *(number(value) for value in table.mean(skipna=False))])
+    large = table[sizes >= 30]
+    rows.append(["of 30 models and more", f"{len(large)} orders", *(number(v) for v in large.mean(skipna=False))])
+    return markdown(["study left out", "models", *eleven], rows)
+
+
+def leave_one_study_out_all() -> str:
+    """Mean tau_w of every other study, and regret of the default in points."""
+    table, known = _studies("tau_w"), set(ELEVEN.values())
+    regret = [_studies(f"regret@{k}")["fennec"] for k in (1, 5)]
+    rows = []
+    for (study, protocol), row in table.iterrows():
+        name = f"{study} {protocol}"
+        if name not in known:
+            rows.append([study, protocol.replace("_", " "), str(int(row["models"])),
+                         *(number(value) for value in row.drop("models")),
+                         *(number(100 * part[study, protocol], 1) for part in regret)])  # fmt: skip
+    return markdown(["study left out", "protocol", *table.columns, "regret@1", "regret@5"], rows)
+
+
+def _studies(measure: str) -> pd.DataFrame:
+    """Mean of a measure by study and protocol, models and methods as columns."""
+    results = pd.read_csv(RESULTS / "leave_one_study_out.csv")
+    chosen = results[results["measure"] == measure]
+    table = chosen.pivot_table(index=["study", "protocol"], columns="method", values="value", aggfunc="mean")
+    table = table[[name for name in STUDY_METHODS if name in table]]
+    table.insert(0, "models", chosen.groupby(["study", "protocol"])["n_models"].first())
+    return table
 
 
 def duels() -> str:
@@ -121,18 +156,20 @@ def duels() -> str:
 
 
 def coverage() -> str:
-    """Share of held-out results inside the 80 % interval."""
-    table = _certainty()["coverage@80"].groupby("hub").agg(["mean", "size"])
-    rows = [
-        ["tasks held out", *(str(table.loc[hub, "size"]) for hub in EVALUATED_HUBS)],
-        ["share inside", *(f"{table.loc[hub, 'mean']:.2f}" for hub in EVALUATED_HUBS)],
-    ]
-    return markdown(["hub", *EVALUATED_HUBS], rows)
+    """Share of left-out results inside the 80 % interval: by protocol with studies left out, by hub with tasks."""
+    results = pd.read_csv(RESULTS / "certainty.csv")
+    inside = results[results["measure"] == "coverage@80"]
+    rows = []
+    for (left, protocol), part in inside.groupby(["left", "protocol"], sort=False):
+        by_study = part.groupby("study")["value"].mean()
+        rows.append([f"a {left}", protocol.replace("_", " "), str(len(by_study)), str(len(part)),
+                     f"{by_study.mean():.2f}", f"{by_study.min():.2f} to {by_study.max():.2f}"])  # fmt: skip
+    return markdown(["left out", "protocol", "studies", "columns", "share inside", "study by study"], rows)
 
 
 def calibration() -> str:
-    """Probability of being among the five best of a task, and how many were."""
-    results = pd.read_csv(RESULTS / "calibration.csv")
+    """Probability of being among the five best of a task of a left-out study, and how many were."""
+    results = pd.read_csv(RESULTS / "calibration.csv").query("left == 'study'")
     counts = results.assign(said=results["n"] * results["predicted"], were=results["n"] * results["observed"])
     bins = counts.groupby(["low", "high"])[["n", "said", "were"]].sum()
     header = ["probability said", *(f"{100 * low:.0f}-{100 * high:.0f} %" for low, high in bins.index)]
@@ -172,7 +209,7 @@ def resemblance() -> str:
 
 
 def _certainty() -> pd.DataFrame:
-    results = pd.read_csv(RESULTS / "certainty.csv")
+    results = pd.read_csv(RESULTS / "certainty.csv").query("left == 'task'").rename(columns={"study": "hub"})
     return results.pivot(index=["hub", "task"], columns="measure", values="value")
 
 
@@ -264,5 +301,5 @@ def experiments_lab24() -> str:
 
 
 TABLES = (
-    front_page, leave_one_study_out, leave_one_task_out, measures, duels, coverage, calibration, portfolio, resemblance,
+    front_page, leave_one_study_out, leave_one_study_out_all, leave_one_task_out, measures, duels, coverage, calibration, portfolio, resemblance,
     partial_knowledge, hub_study, ablation, proxies_in_the_space, experiments, experiments_lab24)  # fmt: skip

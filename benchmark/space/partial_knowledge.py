@@ -4,8 +4,7 @@
 
 For every held-out task ten draws of ten models; the first n of a draw are folded in. All values are
 measured on the models outside the ten, so that every n is judged on the same models. `fennec` starts from
-the embedding, `static` from no images at all. Hyper-parameters are those chosen without the held-out
-task (`hyperparameters.csv`). Writes `partial_knowledge.csv`.
+the embedding, `no images` from general quality. Writes `partial_knowledge.csv`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from leave_one_task_out import read_choices
 
 from fennec.evaluation.leave_one_task_out import fitted, splits
 from fennec.evidence.hubs import load_matrix
@@ -29,11 +27,11 @@ N_DRAWS = 10
 def main() -> None:
     """Evaluate and write."""
     embeddings = load_known_embeddings("fennec-mini")
-    choices = read_choices()
     rows = []
     for hub in ("hf180", "vtab291"):
-        for split in splits(load_matrix(hub), embeddings, choices=choices):
+        for split in splits(load_matrix(hub), embeddings):
             recommender = fitted(split)
+            place = [recommender.models_.index(model) for model in split.matrix.models]
             measured = np.flatnonzero(np.isfinite(split.truth))
             values: dict[tuple[int, str, str], list[float]] = {}
             for draw in range(N_DRAWS):
@@ -41,8 +39,8 @@ def main() -> None:
                 judged = order[max(KNOWN) :]
                 for n_known in KNOWN:
                     known = {split.matrix.models[row]: float(split.truth[row]) for row in order[:n_known]}
-                    for method, embedding in (("fennec", split.embedding), ("static", None)):
-                        scores = recommender.predict(embedding, known=known).scores
+                    for method, embedding in (("fennec", split.embedding), ("no images", None)):
+                        scores = recommender.predict(embedding, known=known).scores[place]
                         for measure in ("tau_w", "spearman", "regret@1"):
                             value = MEASURES[measure](scores[judged], split.truth[judged])
                             values.setdefault((n_known, method, measure), []).append(value)
