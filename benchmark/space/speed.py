@@ -115,7 +115,7 @@ def recommend_in_process() -> list[tuple[str, int, float]]:
     task = load_known_embeddings()["dtd"]
     rows = []
     for cold in ((), load_catalog().candidates("finetune")):
-        recommender = Recommender().fit(load_matrix("hf180"), cold=cold)
+        recommender = Recommender().fit(load_matrix("hf180"), candidates=cold)
         seconds = median_seconds(partial(recommender.recommend, task), repeats=20)
         rows.append(("recommend hf180", len(recommender.models_), seconds))
     return rows

@@ -129,7 +129,7 @@ def evaluate(
     as_csv: CsvOption = False,
     quiet: SilentOption = False,
 ) -> None:
-    """Leave one task out: every method on every hub, hyper-parameters chosen inside the training tasks."""
+    """Leave one task out: every method on every hub, no result on the same images left in any study."""
     from fennec.evaluation.leave_one_task_out import EVALUATED_HUBS, METHODS, leave_one_task_out, summarise
     from fennec.evidence.hubs import load_matrix
     from fennec.tasks.embedding_files import load_known_embeddings
