@@ -106,7 +106,7 @@ def rank_with_index() -> list[tuple[str, int, float]]:
 
 
 def recommend_in_process() -> list[tuple[str, int, float]]:
-    """Online: everything after the embedding, facts and intervals included: a hub's own models, then the whole catalog."""
+    """Online: all after the embedding, facts and intervals included: a hub's own models, then the whole catalog."""
     from fennec.checkpoints.catalog import load_catalog
     from fennec.evidence.hubs import load_matrix
     from fennec.space.recommender import Recommender
