@@ -31,9 +31,6 @@ bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; abou
 	$(BIN)/python benchmark/space/leave_one_study_out.py
 	$(BIN)/python benchmark/space/partial_knowledge.py
 	$(BIN)/python benchmark/space/certainty.py
-	$(BIN)/python benchmark/space/ablation.py
-	$(BIN)/python benchmark/space/hub_study.py
-	$(BIN)/python benchmark/space/experiments.py
 	$(BIN)/python benchmark/architectures/train_archi2vec.py
 	$(BIN)/python benchmark/architectures/cold_start.py
 	$(BIN)/python benchmark/architectures/plot_architectures.py

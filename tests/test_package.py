@@ -98,11 +98,12 @@ def test_wheel__installed_into_a_clean_folder__recommends(tmp_path: Path) -> Non
     assert "fennec/py.typed" in names
     assert "fennec/data/models.csv" in names
     assert "fennec/data/proxies/fennec-mini/model.safetensors" in names
+    assert "fennec/data/spaces/finetune/tensors.safetensors" in names
     program = (
         f"import sys; sys.path.insert(0, {str(target)!r}); import fennec, fennec.settings;"
         f"assert str(fennec.settings.data_dir()).startswith({str(target)!r}), fennec.settings.data_dir();"
         "task = fennec.embed_task('sklearn:digits', max_images=10);"
-        "recommender = fennec.Recommender(n_components=16, random_state=0).fit(fennec.load_matrix('default'));"
+        "recommender = fennec.Recommender.from_published();"
         "ranking = recommender.recommend(task);"
         "assert len(ranking) == 10; print(ranking)"
     )

@@ -2,16 +2,14 @@
 
     python benchmark/architectures/cold_start.py [--seeds 3]
 
-Needs the encoders of `train_archi2vec.py`. Writes `cold_start.parquet` (hub, family, method, seed, measure, value),
-`archi2vec.csv` (target, seed, measure, value) and `effects.csv`, the effects learned from all hubs that
-`fennec.space.model_prior.DEFAULT_EFFECTS` holds.
+Needs the encoders of `train_archi2vec.py`. Writes `cold_start.parquet` (hub, family, method, seed, measure, value) and
+`archi2vec.csv` (target, seed, measure, value).
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +22,9 @@ from fennec.architectures.build import family_of
 from fennec.architectures.graph import load_known_graphs
 from fennec.architectures.vectors import ArchitectureVectors, load_known_vectors
 from fennec.checkpoints.catalog import load_catalog
-from fennec.checkpoints.facts import facts_of
 from fennec.evaluation.architecture_quality import architecture_quality
-from fennec.evaluation.cold_start import MAX_MODELS, cold_start, family_folds, united_families
-from fennec.evidence.hubs import imagenet_accuracy, load_hubs, load_matrix
-from fennec.space.history import gaussian_scores, static_history
-from fennec.space.model_prior import learn_effects
+from fennec.evaluation.cold_start import cold_start, family_folds, united_families
+from fennec.evidence.hubs import load_hubs, load_matrix
 
 RESULTS = Path(__file__).parents[1] / "results"
 CACHE = Path(__file__).parents[1] / "cache" / "archi2vec"
@@ -69,28 +64,12 @@ def structure(folds: dict[str, int], vectors: list[ArchitectureVectors], seed: i
     return rows
 
 
-def all_effects() -> dict[str, float]:
-    """Effects learned from every hub, nothing held out."""
-    cases = []
-    for name in load_hubs():
-        matrix = load_matrix(name)
-        scores = np.column_stack([gaussian_scores(column) for column in matrix.performance.T])
-        static, noise = static_history(scores)
-        known = imagenet_accuracy() if matrix.protocol != "eval" else None
-        rows = np.sort(np.random.default_rng(0).permutation(len(static))[:MAX_MODELS])
-        facts = facts_of(matrix.models, load_catalog(), imagenet=known)
-        cases.append((facts.select(rows), static[rows], noise[rows]))
-    return asdict(learn_effects(cases))
-
-
 def main() -> None:
     """Evaluate and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     load_known_vectors()
-    effects = all_effects()
-    pd.DataFrame(effects.items(), columns=["effect", "value"]).round(4).to_csv(RESULTS / "effects.csv", index=False)
     graphs = load_known_graphs()
     united = united_families(graphs, load_catalog())
     families = [united[family_of(name)] for name in graphs]

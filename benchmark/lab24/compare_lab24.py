@@ -23,14 +23,12 @@ from fennec.bench.cells import iter_records
 from fennec.bench.measured import embed_tasks
 from fennec.bench.metric_scores import score_results
 from fennec.evaluation.compare import compare, summarise_comparison
-from fennec.evaluation.leave_one_task_out import EVALUATED_HUBS, choose
-from fennec.evidence.hubs import load_matrix
 from fennec.evidence.matrix import TransferMatrix
+from fennec.evidence.scores import gaussian_scores
 from fennec.measures import spearman, weighted_tau
 from fennec.reports.compare_plots import plot_comparison
-from fennec.space.history import gaussian_scores
 from fennec.space.recommender import Recommender
-from fennec.tasks.embedding_files import load_known_embeddings, save_embeddings
+from fennec.tasks.embedding_files import save_embeddings
 from fennec.tasks.proxy import Proxy
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -179,12 +177,9 @@ def main() -> None:
     noise(cells).round(5).to_csv(RESULTS / "lab24_noise.csv", index=False)
     first = cells[(cells["seed"] == 0) & (cells["status"] == "done")]
     matrix = TransferMatrix.from_frame(first, name="lab24")
-    # The defaults were chosen on public hubs; without these image sets where lab24 has them too.
-    public, known = [load_matrix(name) for name in EVALUATED_HUBS], load_known_embeddings()
-    choices = {task: choose(public, known, without=task) for task in sorted(set(matrix.image_sets) & set(known))}
     parts = []
     for name, found in embeddings.items():
-        table = compare(matrix, found, scores, choices=choices, report=say)
+        table = compare(matrix, found, scores, report=say)
         ours = table["method"].str.startswith("fennec")
         if parts:
             table = table[ours]

@@ -222,43 +222,6 @@ def partial_knowledge() -> str:
     return markdown(["results folded in", *map(str, table.columns)], rows)
 
 
-def hub_study() -> str:
-    """The gap between static history and the oracle, with weights learned on the same models and on others."""
-    results = pd.read_csv(RESULTS / "hub_study.csv")
-    rows = []
-    for hub in EVALUATED_HUBS:
-        part = results[results["hub"] == hub]
-        mean = part.groupby("what")["value"].mean()
-        same = part[part["what"].str.startswith("agreement")]
-        others = ", ".join(f"{number(value)} ({name.removeprefix('agreement ')})"
-                           for name, value in same.groupby("what")["value"].mean().items())  # fmt: skip
-        rows.append([hub, *(number(mean[name]) for name in ("static", "oracle", "oracle, other models")),
-                     number(mean["oracle"] - mean["static"], sign="+"),
-                     number(mean["oracle, other models"] - mean["static"], sign="+"),
-                     number(mean["spread"], 1), f"{100 * mean['within a point']:.0f} %", others or "-"])  # fmt: skip
-    means = results.groupby(["what", "hub"])["value"].mean().unstack("what")
-    gaps = [(means[name] - means["static"]).mean() for name in ("oracle", "oracle, other models")]
-    rows.append(["mean", *(number(means[name].mean()) for name in ("static", "oracle", "oracle, other models")),
-                 *(number(gap, sign="+") for gap in gaps), number(means["spread"].mean(), 1), "", ""])  # fmt: skip
-    header = ["hub", "static", "oracle", "oracle, other models", "gap", "gap, other models", "spread, points",
-              "within a point of the best", "agreement with other hubs"]  # fmt: skip
-    return markdown(header, rows)
-
-
-def ablation() -> str:
-    """Mean tau_w of the default with one part left out or replaced."""
-    results = pd.read_csv(RESULTS / "ablation.csv")
-    wide = results.pivot(index=["hub", "task"], columns="variant", values="tau_w")
-    rows = []
-    for name in results["variant"].unique():
-        hubs = wide[name].groupby("hub").mean()
-        change = wide[name] - wide["fennec"]
-        low, high = over_hubs(change)
-        rows.append([name, *(number(hubs[hub]) for hub in EVALUATED_HUBS), number(hubs.mean(), 4),
-                     f"{change.groupby('hub').mean().mean():+.4f} [{low:+.3f}, {high:+.3f}]"])  # fmt: skip
-    return markdown(["variant", *EVALUATED_HUBS, "mean", "against the default [95 %]"], rows)
-
-
 def proxies_in_the_space() -> str:
     """Gain over static history under the embeddings of each proxy."""
     files = {"fennec-mini": "leave_one_task_out.csv", "dav2-ViT-S-14": "leave_one_task_out_dav2-ViT-S-14.csv"}
@@ -270,36 +233,6 @@ def proxies_in_the_space() -> str:
     return markdown(["proxy", *EVALUATED_HUBS, "mean"], rows)
 
 
-def experiments() -> str:
-    """Mean gain over static history of every idea, per hub, and its interval over all tasks; and the way to go."""
-    results = pd.read_csv(RESULTS / "experiments.csv")
-    results["gain"] = results["tau_w"] - results["static"]
-    rows = []
-    for idea, part in results[results["hub"] != "lab24"].groupby("idea", sort=False):
-        low, high = over_hubs(part.set_index("hub")["gain"])
-        hubs = part.groupby("hub", sort=False)["gain"].mean()
-        rows.append([idea, *(number(hubs[hub], sign="+") for hub in EVALUATED_HUBS), number(hubs.mean(), 4, "+"),
-                     f"[{low:+.3f}, {high:+.3f}]"])  # fmt: skip
-    means = pd.read_csv(RESULTS / "hub_study.csv").groupby(["what", "hub"])["value"].mean().unstack("what")
-    for name in ("oracle, other models", "oracle"):
-        gap = means[name] - means["static"]
-        line = [*(number(gap[hub], sign="+") for hub in EVALUATED_HUBS), number(gap.mean(), 4, "+"), ""]
-        rows.append([f"*{name}*", *line])
-    return markdown(["idea", *EVALUATED_HUBS, "mean over hubs", "95 %"], rows)
-
-
-def experiments_lab24() -> str:
-    """Ideas that need forward-pass scores."""
-    results = pd.read_csv(RESULTS / "experiments.csv")
-    rows = []
-    for idea, part in results[results["hub"] == "lab24"].groupby("idea", sort=False):
-        gain = (part["tau_w"] - part["static"]).to_numpy()
-        low, high = bootstrap_interval(gain)
-        rows.append([idea, number(part["static"].mean()), number(part["tau_w"].mean()),
-                     f"{gain.mean():+.3f} [{low:+.3f}, {high:+.3f}]"])  # fmt: skip
-    return markdown(["idea", "static", "tau_w", "gain [95 %]"], rows)
-
-
 TABLES = (
-    front_page, leave_one_study_out, leave_one_study_out_all, leave_one_task_out, measures, duels, coverage, calibration, portfolio, resemblance,
-    partial_knowledge, hub_study, ablation, proxies_in_the_space, experiments, experiments_lab24)  # fmt: skip
+    front_page, leave_one_study_out, leave_one_study_out_all, leave_one_task_out, measures, duels, coverage, calibration,
+    portfolio, resemblance, partial_knowledge, proxies_in_the_space)  # fmt: skip

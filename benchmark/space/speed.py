@@ -106,7 +106,7 @@ def rank_with_index() -> list[tuple[str, int, float]]:
 
 
 def recommend_in_process() -> list[tuple[str, int, float]]:
-    """Online: everything after the embedding, facts and intervals included: warm models, then the whole catalog."""
+    """Online: all after the embedding, facts and intervals included: a hub's own models, then the whole catalog."""
     from fennec.checkpoints.catalog import load_catalog
     from fennec.evidence.hubs import load_matrix
     from fennec.space.recommender import Recommender
@@ -114,8 +114,8 @@ def recommend_in_process() -> list[tuple[str, int, float]]:
 
     task = load_known_embeddings()["dtd"]
     rows = []
-    for cold in ((), load_catalog().candidates("finetune")):
-        recommender = Recommender().fit(load_matrix("hf180"), cold=cold)
+    for candidates in ((), load_catalog().candidates("finetune")):
+        recommender = Recommender().fit(load_matrix("hf180"), candidates=candidates)
         seconds = median_seconds(partial(recommender.recommend, task), repeats=20)
         rows.append(("recommend hf180", len(recommender.models_), seconds))
     return rows

@@ -113,7 +113,7 @@ def studies(as_json: JsonOption = False, as_csv: CsvOption = False, quiet: Quiet
 
 
 def hubs(as_json: JsonOption = False, as_csv: CsvOption = False, quiet: QuietOption = False) -> None:
-    """List the hubs: short names of studies, one protocol and one budget each."""
+    """List the hubs: short names for parts of studies, one protocol and one budget each."""
     from fennec.evidence.hubs import describe_hubs
 
     print_frame(describe_hubs().round(3), as_json, as_csv, quiet)

@@ -47,7 +47,9 @@ LabelColumnOption = Annotated[
     str | None, typer.Option("--label-column", help="Of a table: column of classes; found by its name by default.")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of the draw of images.")]
-SpaceOption = Annotated[Path | None, typer.Option("--space", help="Folder made by 'fennec fit' instead of a hub.")]
+SpaceOption = Annotated[
+    Path | None, typer.Option("--space", help="Folder made by 'fennec fit', instead of published results.")
+]
 
 MetricOption = Annotated[
     str,

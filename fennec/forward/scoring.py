@@ -288,7 +288,7 @@ def rerank(recommended: Ranking, scored: Ranking) -> Ranking:
     """Merge a recommendation with forward-pass scores of its models: the mean of both positions decides.
 
     Args:
-        recommended: from history and the proxy.
+        recommended: from published results and the proxy.
         scored: the same models by forward passes; those that failed or have no score keep their recommended position.
 
     Returns:

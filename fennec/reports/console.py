@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 
 from fennec.files import write_whole
+from fennec.space.ranking import WIDTH
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +69,7 @@ def print_table(table: Table) -> None:
 
     console = Console(file=_RESULTS.get())
     if not console.is_terminal:
-        console = Console(file=_RESULTS.get(), width=160)  # a file or a pipe has no width: keep ids in one piece
+        console = Console(file=_RESULTS.get(), width=WIDTH)  # a file or a pipe has none
     console.print(table)
 
 

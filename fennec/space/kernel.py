@@ -1,7 +1,7 @@
 """How alike two tasks are, from their embeddings.
 
 In: task embeddings of the known tasks. Out: `TaskKernel`, the covariance that Fennec assumes between tasks
-in what is left of a transfer matrix when static history is taken out.
+in what is left of results when general quality is taken out.
 """
 
 from __future__ import annotations

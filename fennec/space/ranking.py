@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from fennec.images.datasets import Taken
 
 
+WIDTH = 180  # of a table where there is no terminal: keeps ids in one piece
+
+
 @dataclass(frozen=True)
 class RankedModel:
     """One row of a ranking.
@@ -27,7 +30,8 @@ class RankedModel:
         score: predicted score, unitless, higher is better.
         method: `evidence` (it has published results), `relatives` (it has none: placed by archi2vec, its facts and
             models like it), `measured` (its result on this task was given), `scored` (by a forward pass), `undefined`
-            (it was run, but no metric is defined for it), or `failed` (it could not be run).
+            (it was run, but no metric is defined for it), or `failed` (it could not be run); `+scored` behind one of
+            the first three where it was re-ranked by a forward pass.
         performance: expected result, a fraction; None where only forward passes were made.
         low: lower end of its 80 % interval.
         high: upper end.
@@ -85,14 +89,14 @@ class Ranking:
 
     Attributes:
         task: name of the task.
-        hub: where the history comes from.
+        hub: where the results come from: `all studies`, or the name of one study or hub.
         protocol: how those results were measured.
         models: the rows.
         n_candidates: how many models were compared.
         nearest_tasks: the most alike known tasks and their distances; 1 is the typical distance between
             known tasks.
         resemblance: how much known tasks say about what is special to this one, 0 nothing, 1 all; None where no
-            history was used.
+            results were used.
         notes: what the user should know about how the ranking came about.
         seconds: wall-clock time per stage.
         n_images: images that were looked at, None where there were none.
@@ -173,8 +177,8 @@ class Ranking:
         for header in headers:
             wide = header == "model"
             table.add_column(header, justify="left" if wide else "right", overflow="fold", no_wrap=not wide)
-        for header in ("license", "known of it"):
-            table.add_column(header, overflow="fold", no_wrap=True)
+        table.add_column("license", overflow="fold", no_wrap=True)
+        table.add_column("known of it")
         for model in self.models:
             record = model.record
             table.add_row(
@@ -212,7 +216,7 @@ class Ranking:
         from rich.console import Console
 
         buffer = StringIO()
-        Console(file=buffer, width=160, color_system=None).print(self.to_table())
+        Console(file=buffer, width=WIDTH, color_system=None).print(self.to_table())
         return "".join(f"{line}\n" for line in self._head()) + buffer.getvalue() + self.footer()
 
     def _head(self) -> list[str]:
@@ -292,12 +296,13 @@ class Explanation:
 
 
 def _known(method: str, n_tasks: int, n_studies: int) -> str:
-    if method == "relatives":
-        return "relatives only"
-    if method != "evidence":
-        return method
-    tasks = f"{n_tasks} task{'s' * (n_tasks != 1)}"
-    return f"measured on {tasks} in {n_studies} stud{'ies' if n_studies != 1 else 'y'}"
+    rests_on, _, scored = method.partition("+")
+    if rests_on == "relatives":
+        rests_on = "relatives only"
+    elif rests_on == "evidence":
+        tasks = f"{n_tasks} task{'s' * (n_tasks != 1)}"
+        rests_on = f"measured on {tasks} in {n_studies} stud{'ies' if n_studies != 1 else 'y'}"
+    return f"{rests_on}, {scored}" if scored else rests_on
 
 
 def unread(skipped: Sequence[tuple[str, str]]) -> str:

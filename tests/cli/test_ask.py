@@ -11,14 +11,15 @@ import torch
 from PIL import Image
 
 from fennec.evidence.hubs import load_matrix
+from fennec.evidence.scores import load_scores
 from tests.cli.conftest import Run, one_line
 
 
 def test_recommend__digits__table_with_everything(run: Run) -> None:
     code, out, error = run("recommend", "sklearn:digits", "-n", 100, "--max-images", 30)
     assert code == 0
-    for word in ("rank", "expected", "80 %", "top 5", "params", "GMACs", "license", "method", "cold",
-                 "nearest known tasks", "embedding", "ranking"):  # fmt: skip
+    for word in ("rank", "expected", "80 %", "top 5", "params", "GMACs", "license", "known of it",
+                 "measured on", "relatives only", "nearest known tasks", "embedding", "ranking"):  # fmt: skip
         assert word in out
     assert error == "sklearn:digits: 1,797 pictures, 10 classes (3 183, 1 182, 5 182, ...)\n"
 
@@ -41,7 +42,7 @@ def test_recommend__json_csv_quiet__same_ids(run: Run) -> None:
     ids = [model["model"] for model in document["models"]]
     assert run(*arguments, "-q")[1].split() == ids
     csv = run(*arguments, "--csv")[1].splitlines()
-    assert csv[0].startswith("rank,model,score,performance,low,high,top5,method,params")
+    assert csv[0].startswith("rank,model,score,performance,low,high,top5,method,known,n_tasks,n_studies,params")
     assert [line.split(",")[1] for line in csv[1:]] == ids
     assert document["n_images"] == 20
     assert {"task", "hub", "protocol", "n_candidates", "nearest_tasks", "notes", "seconds"} <= set(document)
@@ -52,7 +53,7 @@ def test_recommend__protocol_and_where__respected(run: Run) -> None:
     document = json.loads(
         run("recommend", "sklearn:digits", "--protocol", "zero_shot", "--where", "params < 200e6", "--json")[1]
     )
-    assert document["hub"] == "clip121"
+    assert (document["hub"], document["protocol"]) == ("all studies", "zero_shot")
     assert all(model["params"] < 200e6 for model in document["models"])
 
 
@@ -61,11 +62,39 @@ def test_recommend__whole_study_under_one_protocol__its_models(run: Run) -> None
     code, _, error = run(*arguments)
     assert code == 1
     assert "give --protocol, one of linear_probe, zero_shot, retrieval, clustering" in one_line(error)
-    document = json.loads(run(*arguments, "--protocol", "linear_probe", "--warm-only", "--json")[1])
+    document = json.loads(run(*arguments, "--protocol", "linear_probe", "--measured-only", "--json")[1])
     assert document["hub"] == "mieb_image"
     assert {model["model"] for model in document["models"]} <= set(
         load_matrix("mieb_image", protocol="linear_probe").models
     )
+
+
+def test_recommend__where_nothing_is_said__shipped_space_of_all_studies(run: Run) -> None:
+    arguments = ("recommend", "sklearn:digits", "--max-images", 20, "-n", 3000, "--json")
+    document = json.loads(run(*arguments)[1])
+    assert (document["hub"], document["protocol"]) == ("all studies", "finetune")
+    known = {model["model"]: model for model in document["models"]}
+    assert len(known) == document["n_candidates"] > 1500
+    scores = load_scores()
+    for model in ("timm:convnext_base.fb_in1k", "timm:resnet50.a1_in1k"):
+        own = scores[scores["weights"] == model]
+        assert known[model]["n_tasks"] == own["image_set"].nunique()
+        assert known[model]["n_studies"] == own["study"].nunique()
+        assert known[model]["known"] == (
+            f"measured on {known[model]['n_tasks']} tasks in {known[model]['n_studies']} studies"
+        )
+    never = {model for model, row in known.items() if row["method"] == "relatives"}
+    assert never == set(known) - set(scores["weights"])
+    measured = json.loads(run(*arguments, "--measured-only")[1])
+    assert {model["model"] for model in measured["models"]} == set(known) - never
+
+
+@pytest.mark.parametrize("old", ["--warm-only", "--measured-only"])
+def test_recommend__models_of_one_study__only_with_its_results(run: Run, old: str) -> None:
+    arguments = ("recommend", "sklearn:digits", "--max-images", 20, "--hub", "vit13", "-n", 3000, "--json", old)
+    document = json.loads(run(*arguments)[1])
+    assert {model["model"] for model in document["models"]} == set(load_matrix("vit13").models)
+    assert {model["known"] for model in document["models"]} == {"measured on 11 tasks in 1 study"}
 
 
 def test_recommend__known_results__folded_in(run: Run, tmp_path: Path) -> None:
@@ -79,7 +108,7 @@ def test_recommend__known_results__folded_in(run: Run, tmp_path: Path) -> None:
             "vit13",
             "-n",
             13,
-            "--warm-only",
+            "--measured-only",
             "--known",
             tmp_path / "tried.csv",
             "--json",
@@ -87,7 +116,7 @@ def test_recommend__known_results__folded_in(run: Run, tmp_path: Path) -> None:
     )
     methods = {model["model"]: model["method"] for model in document["models"]}
     assert methods[models[0]] == methods[models[1]] == "measured"
-    assert list(methods.values()).count("warm") == 11
+    assert list(methods.values()).count("evidence") == 11
 
 
 def test_recommend__skipped_images__counted_and_listed(run: Run, image_folder: Path) -> None:
@@ -112,13 +141,13 @@ def test_recommend__bad_known_results__line_and_reason(run: Run, tmp_path: Path)
     path.write_text("model,value\nresnet50,nan\n")
     assert "line 2: value is 'nan'" in one_line(run("recommend", "sklearn:digits", "--known", path)[2])
     path.write_text("model,value\nother:imgclsmob/resnet_18,0.5\n")
-    assert "has no place in 'hf180'" in one_line(run("recommend", "sklearn:digits", "--known", path)[2])
+    assert "has no place in 'all studies'" in one_line(run("recommend", "sklearn:digits", "--known", path)[2])
 
 
 def test_explain__model__parts(run: Run) -> None:
     code, out, _ = run("explain", "sklearn:digits", "facebook/convnext-base-224", "--max-images", 20)
     assert code == 0
-    assert "static history" in out
+    assert "general quality (measured on " in out
     document = json.loads(
         run("explain", "sklearn:digits", "facebook/convnext-base-224", "--max-images", 20, "--json")[1]
     )
@@ -158,11 +187,14 @@ def test_recommend__rerank__best_scored_and_merged(
     names, options = two_models
     rows = [f"{model},{task},0.{5 + i}" for i, model in enumerate([*names.split(","), "ours"]) for task in "ab"]
     (tmp_path / "r.csv").write_text("model,task,value\n" + "\n".join(rows) + "\n")
-    assert run("fit", tmp_path / "space", "--results", tmp_path / "r.csv")[0] == 0
+    assert run("fit", tmp_path / "space", "--results", tmp_path / "r.csv", "--no-catalog")[0] == 0
     arguments = ("recommend", image_folder, "--space", tmp_path / "space", "--metric", "ncc", *options)
     document = json.loads(run(*arguments, "--rerank", 3, "--json")[1])
     methods = {model["model"]: model["method"] for model in document["models"]}
-    assert methods == {**dict.fromkeys(names.split(","), "warm+scored"), "ours": "warm"}
+    assert methods == {**dict.fromkeys(names.split(","), "evidence+scored"), "ours": "evidence"}
+    words = {model["model"]: model["known"] for model in document["models"]}
+    assert words["ours"] == "measured on 2 tasks in 1 study"
+    assert words[names.split(",")[0]] == "measured on 2 tasks in 1 study, scored"
     assert any("2 of the 3 best were scored by forward passes (ncc)" in note for note in document["notes"])
     assert any("ours: " in note for note in document["notes"])
     code, _, error = run(*arguments, "--rerank", 1)

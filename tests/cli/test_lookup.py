@@ -53,7 +53,9 @@ def test_similar__known_and_unknown_names__list_or_one_line(run: Run) -> None:
     assert "its network is not known" in one_line(error)
 
 
-def test_add_model__then_recommend__placed_as_cold(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_add_model__then_recommend__placed_by_relatives(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FENNEC_HOME", str(tmp_path))
     code, out, _ = run("add-model", "timm:test_vit.mine", "--pretraining-data", "imagenet-1k")
     try:
@@ -61,11 +63,13 @@ def test_add_model__then_recommend__placed_as_cold(run: Run, tmp_path: Path, mon
         assert json.loads(run("add-model", "timm:test_vit2.other", "--json")[1]) == {"id": "timm:test_vit2.other"}
         arguments = ("recommend", "sklearn:digits", "--max-images", 20, "-n", 3000, "--json")
         document = json.loads(run(*arguments, "--where", "tag == 'mine'")[1])
-        assert [(model["model"], model["method"]) for model in document["models"]] == [("timm:test_vit.mine", "cold")]
-        warm = json.loads(run(*arguments, "--warm-only")[1])
-        assert {model["method"] for model in warm["models"]} == {"warm"}
+        assert [(model["model"], model["method"]) for model in document["models"]] == [
+            ("timm:test_vit.mine", "relatives")
+        ]
+        measured = json.loads(run(*arguments, "--measured-only")[1])
+        assert {model["method"] for model in measured["models"]} == {"evidence"}
         everything = json.loads(run(*arguments)[1])
-        assert len(everything["models"]) == everything["n_candidates"] > 1900
+        assert len(everything["models"]) == everything["n_candidates"] > 1800
     finally:
         load_catalog.cache_clear()
         load_known_vectors.cache_clear()

@@ -36,7 +36,7 @@ def test_completion__bash__offers_the_command() -> None:
         (("recommend", "nowhere"), 1, "no dataset at 'nowhere'"),
         (("recommend", ""), 1, "empty string"),
         (("recommend", "sklearn:digits", "--hub", "hf18"), 1, "did you mean 'hf180'"),
-        (("recommend", "sklearn:digits", "--protocol", "tune"), 1, "unknown protocol"),
+        (("recommend", "sklearn:digits", "--protocol", "tune"), 1, "did you mean 'finetune'"),
         (("recommend", "sklearn:digits", "--proxy", "fenec"), 1, "unknown proxy"),
         (("recommend", "sklearn:digits", "--where", "size < 3"), 1, "unknown column 'size'"),
         (("recommend", "sklearn:digits", "--where", "params < 3"), 3, "loosen the condition"),

@@ -347,7 +347,7 @@ def test_score_models__one_source_of_features_twice__tie_said(images: ImageDatas
 
 
 def test_rerank__no_score_for_a_model__keeps_its_position_and_notes_stand_once() -> None:
-    models = tuple(RankedModel(rank=i + 1, id=f"m{i}", score=-float(i), method="warm") for i in range(3))
+    models = tuple(RankedModel(rank=i + 1, id=f"m{i}", score=-float(i), method="evidence") for i in range(3))
     unread = "2 images could not be read and were skipped"
     first = Ranking(task="t", hub="h", protocol="finetune", models=models, n_candidates=3, notes=(unread,))
     scored = Ranking(
@@ -359,7 +359,7 @@ def test_rerank__no_score_for_a_model__keeps_its_position_and_notes_stand_once()
     )  # fmt: skip
     merged = rerank(first, scored)
     assert merged.ids == ("m0", "m1", "m2")
-    assert [model.method for model in merged.models] == ["warm", "warm+scored", "warm"]
+    assert [model.method for model in merged.models] == ["evidence", "evidence+scored", "evidence"]
     assert merged.notes.count(unread) == 1
 
 

@@ -105,7 +105,7 @@ def test_mean_rank__ties_and_unknown__shared_and_last() -> None:
 
 def recommended(n: int) -> Ranking:
     models = tuple(
-        RankedModel(rank=i + 1, id=f"m{i}", score=-float(i), method="warm", performance=0.5, low=0.4, high=0.6)
+        RankedModel(rank=i + 1, id=f"m{i}", score=-float(i), method="evidence", performance=0.5, low=0.4, high=0.6)
         for i in range(n)
     )
     return Ranking(task="t", hub="h", protocol="finetune", models=models, n_candidates=n)
@@ -123,7 +123,7 @@ def test_rerank__both_positions_count_failed_ones_stay() -> None:
     merged = rerank(recommended(4), scored)
     assert merged.ids == ("m0", "m1", "m2", "m3")
     assert [model.rank for model in merged.models] == [1, 2, 3, 4]
-    assert [model.method for model in merged.models] == ["warm+scored", "warm", "warm+scored", "warm"]
+    assert [model.method for model in merged.models] == ["evidence+scored", "evidence", "evidence+scored", "evidence"]
     assert merged.models[2].scores == {"logme": 2.0}
     assert merged.models[0].performance == 0.5
     assert any("2 of the 4 best were scored" in note for note in merged.notes)

@@ -85,7 +85,7 @@ def test_page__drop_a_zip_and_click__shortlist_and_report(page_address: str, zip
     frame.locator("#shortlist tbody tr").first.wait_for()
     rows = frame.locator("#shortlist tbody tr")
     assert rows.count() == 10
-    parameters = rows.evaluate_all("rows => rows.map(row => Number(row.cells[5].dataset.value))")
+    parameters = rows.evaluate_all("rows => rows.map(row => Number(row.cells[6].dataset.value))")
     assert max(parameters) <= 30e6
     with page.expect_download(timeout=PATIENCE_MS) as saved:
         page.get_by_role("button", name="Save the report").click()
