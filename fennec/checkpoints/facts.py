@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -56,39 +57,47 @@ def facts_of(models: Sequence[str], catalog: Catalog, *, quality: Mapping[str, f
         quality: of architectures by `library:architecture`, around 0; the bundled archi2vec's when None.
     """
     known = load_known_vectors().centred_quality if quality is None else quality
-    everything = catalog.frame
-    sizes = pd.DataFrame(
-        {
-            "params": np.log2(everything["params"].astype(float)),
-            "input_size": np.log2(everything["input_size"].astype(float)),
-            "quality": everything["backbone"].map(known).astype(float),
-        }
-    )
-    sizes = sizes.fillna(sizes.groupby(everything["family"]).transform("median"))
-    frame, sizes = everything.reindex(list(models)), sizes.reindex(list(models))
-    columns = [((sizes[name] - centre) / spread).clip(-FARTHEST, FARTHEST) for name, (centre, spread) in SCALES.items()]
+    numbers, names = _all_but_quality(catalog)
+    everything = np.column_stack([numbers, _scaled(catalog.frame["backbone"].map(known), "quality", catalog)])
+    nothing = np.zeros((1, everything.shape[1]))
+    place = catalog.frame.index.get_indexer(pd.Index(list(models), dtype=object))  # -1, the last row, for unknown ones
+    own = np.array(models, dtype=object)
+    shared = {key: tuple(np.where(place < 0, own, np.append(names[key], "")[place])) for key in SHARED}
+    return Facts(tuple(models), np.concatenate([everything, nothing])[place], shared)
+
+
+@lru_cache(maxsize=2)
+def _all_but_quality(catalog: Catalog) -> tuple[Floats, dict[str, NDArray[np.object_]]]:
+    """Numbers and names of what is shared of all checkpoints of a catalog; made once, it is asked for often."""
+    frame = catalog.frame
+    sizes = [_scaled(frame[name].astype(float).map(np.log2), name, catalog) for name in ("params", "input_size")]
     images = frame["pretraining_images"].astype(float).clip(lower=1e4).map(np.log10) - IMAGENET
-    columns.append(images)
     method = frame["pretraining_method"].fillna("").astype(str)
     method = method.where(~method.str.contains("|".join(CONTRASTIVE)), "contrastive")
-    columns += [WORD * method.str.contains(word, regex=False) for word in METHODS]
+    words = [WORD * method.str.contains(word, regex=False) for word in METHODS]
     tuned = frame["finetuned_on"].fillna("").astype(str)
     on_imagenet = tuned.str.startswith("imagenet")
-    columns += [frame["official"].eq(True), on_imagenet, tuned.ne("") & ~on_imagenet]
-    numbers = np.nan_to_num(np.column_stack([column.to_numpy(dtype=np.float64) for column in columns]))
+    columns = [*sizes, images, *words, frame["official"].eq(True), on_imagenet, tuned.ne("") & ~on_imagenet]
+    numbers = np.column_stack([column.to_numpy(dtype=np.float64, na_value=0.0) for column in columns])
     data = frame["pretraining_data"].where(frame["pretraining_data"].ne("unknown"), "").fillna("")
+    own = frame.index.to_series()
     names = {
-        "same": frame.index.to_series(),
+        "same": own,
         "parent": frame["parent"],
         "network": frame["backbone"],
         "family": frame["family"],
         "pretraining": data.where(data.eq(""), data + " " + method),
     }
-    return Facts(tuple(models), numbers, {key: _own_where_unknown(names[key], models) for key in SHARED})
+    filled = {key: column.fillna("").astype(str) for key, column in names.items()}
+    return numbers, {key: column.where(column.ne(""), own).to_numpy(dtype=object) for key, column in filled.items()}
 
 
-def _own_where_unknown(names: pd.Series[str], models: Sequence[str]) -> tuple[str, ...]:
-    return tuple(name or model for name, model in zip(names.fillna("").astype(str).tolist(), models, strict=True))
+def _scaled(column: pd.Series[float], name: str, catalog: Catalog) -> pd.Series[float]:
+    """A size about its centre, the family's median where it is unknown, 0 where that is too."""
+    centre, spread = SCALES[name]
+    known = column.astype(float)
+    filled = known.fillna(known.groupby(catalog.frame["family"]).transform("median"))
+    return ((filled - centre) / spread).clip(-FARTHEST, FARTHEST).fillna(0.0)
 
 
 def pretraining_words(model_facts: pd.DataFrame) -> list[frozenset[str]]:

@@ -82,8 +82,8 @@ class TaskKernel:
 
     def between(self, image_sets: Sequence[str]) -> Floats:
         """Covariance of tasks on these image sets, shape (n_tasks, n_tasks)."""
-        same = np.array([[one == two for two in image_sets] for one in image_sets])
-        likeness = same.astype(np.float64)
+        names = np.array(image_sets, dtype=str)
+        likeness = (names[:, None] == names[None]).astype(np.float64)
         index = {name: row for row, name in enumerate(self.image_sets)}
         known = [position for position, name in enumerate(image_sets) if name in index]
         if known:

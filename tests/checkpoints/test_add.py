@@ -54,7 +54,7 @@ def test_add_model__own_network__placed_and_ranked(home: Path) -> None:
     assert len(vectors.names) == n_known + 1
     assert np.isfinite(vectors.vectors[vectors.find("mynets:small_net")]).all()
     assert "mynets:small_net" in load_catalog().candidates("finetune")
-    recommender = Recommender().fit(load_matrix("vit13"), {}, cold=["mynets:small_net"])
+    recommender = Recommender().fit(load_matrix("vit13"), {}, candidates=["mynets:small_net"])
     ranking = recommender.recommend(None, n=20)
     assert "mynets:small_net" in ranking.ids[-3:]
 
