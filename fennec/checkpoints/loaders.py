@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from fennec.errors import ArtifactError, InputError, MissingExtraError, UnsupportedModelError, did_you_mean
 
 from .names import as_spelt, ask_back, current_timm_name
-from .weights import WeightFile, download, filling, fitted, read_weights
+from .weights import WeightFile, download, fetch, filling, fitted, read_weights, write_weights
 
 if TYPE_CHECKING:
     import torch
@@ -90,6 +91,9 @@ def load_timm(rest: str, weights: str | Path | None, *, n_classes: int | None = 
         if not tag and len(known) > 1:
             raise ask_back(f"timm:{full}", [f"timm:{name}" for name in known])
         full = full if tag else known[0]
+        place = timm.get_pretrained_cfg(full).hf_hub_id
+        if place:
+            download(lambda: fetch(place, ("model.safetensors", "pytorch_model.bin")), f"timm:{full}", advice)
         model = download(lambda: timm.create_model(full, pretrained=True, **options), f"timm:{full}", advice)
     else:
         file = read_weights(weights)
@@ -160,8 +164,9 @@ def load_torchvision(rest: str, weights: str | Path | None) -> Loaded:
     transform = version.transforms()
     preprocessing = {"transform": repr(transform)}
     if weights is None:
-        model = download(lambda: models.get_model(architecture, weights=version), name, ADVICE)
-        return Loaded(name, model, transform, preprocessing)
+        state = download(lambda: version.get_state_dict(progress=True, check_hash=True), name, ADVICE)
+        with _served(version, state):
+            return Loaded(name, models.get_model(architecture, weights=version), transform, preprocessing)
     file = read_weights(weights)
     with filling(name, weights, _torchvision_heads) as found, _served(version, file.state):
         model = models.get_model(architecture, weights=version)
@@ -171,8 +176,8 @@ def load_torchvision(rest: str, weights: str | Path | None) -> Loaded:
 
 @contextmanager
 def _served(version: Any, state: Mapping[str, Tensor]) -> Iterator[None]:
-    """Weights of torchvision that give the tensors of a file where they would download theirs."""
-    version.get_state_dict = lambda *arguments, **options: dict(state)
+    """Weights of torchvision that give tensors which are there already where they would download theirs."""
+    version.get_state_dict = lambda *arguments, **options: copy(state)
     try:
         yield
     finally:
@@ -225,6 +230,7 @@ def build_open_clip(architecture: str, tag: str, weights: str | Path | None, *, 
     quick = bool(config.get("quick_gelu"))  # a network of the plain name would use another activation than its weights
     options: dict[str, Any] = {"precision": "fp32", "force_quick_gelu": quick}
     if weights is None:
+        download(lambda: open_clip.download_pretrained(config), asked, advice)
         made = download(
             lambda: open_clip.create_model_and_transforms(architecture, pretrained=tag, **options), asked, advice
         )
@@ -234,7 +240,7 @@ def build_open_clip(architecture: str, tag: str, weights: str | Path | None, *, 
     file = read_weights(weights)
     name = f"open_clip:{architecture}.{tag}" if tag else f"open_clip:{architecture}"
     with tempfile.TemporaryDirectory() as folder:
-        path = file.path if file.is_plain else _write(file, Path(folder) / "weights.safetensors")
+        path = file.path if file.is_plain else write_weights(file, Path(folder) / "weights.safetensors")
         try:
             with filling(name, weights, lambda model: ()):
                 clip = open_clip.create_model(architecture, pretrained=str(path), **options)
@@ -248,14 +254,6 @@ def build_open_clip(architecture: str, tag: str, weights: str | Path | None, *, 
     transform = image_transform_v2(PreprocessCfg(**clip.visual.preprocess_cfg), is_train=False)
     unknown = "" if asked in known else f"preprocessing and activation are open_clip's for any '{architecture}'"
     return clip, transform, (file.note, unknown)
-
-
-def _write(file: WeightFile, path: Path) -> Path:
-    """The tensors of a file in one that every library reads."""
-    from safetensors.torch import save_file
-
-    save_file({key: value.clone().contiguous() for key, value in file.state.items()}, path, metadata={"format": "pt"})
-    return path
 
 
 def load_open_clip(rest: str, weights: str | Path | None) -> Loaded:
@@ -325,7 +323,7 @@ def load_hugging_face(repository: str, weights: str | Path | None) -> Loaded:
         source = repository if weights is None else str(weights)
         if file is not None:
             source = folder
-            _write(file, Path(folder) / "model.safetensors")
+            write_weights(file, Path(folder) / "model.safetensors")
         model, info = download(
             lambda: AutoModelForImageClassification.from_pretrained(
                 source, config=config, output_loading_info=True, ignore_mismatched_sizes=True

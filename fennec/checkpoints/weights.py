@@ -11,7 +11,7 @@ import json
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +90,29 @@ def download(build: Callable[[], Any], spec: str, advice: str) -> Any:
         ) from error
 
 
+def fetch(repository: str, files: Sequence[str]) -> None:
+    """Have the first of some files that a Hugging Face repository has at hand, or raise what the hub raises.
+
+    Libraries build a network, of gigabytes, before they look for its weights.
+
+    Args:
+        repository: `ORG/NAME`, with `@` and a revision where that is not the newest.
+        files: of the same weights, the one that the library prefers first.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    name, _, revision = repository.partition("@")
+    for file in files:
+        try:
+            hf_hub_download(name, file, revision=revision or None)
+        except EntryNotFoundError as error:
+            if file == files[-1] and isinstance(error, LocalEntryNotFoundError):
+                raise
+        else:
+            return
+
+
 def fingerprint(model: torch.nn.Module, preprocessing: dict[str, Any]) -> str:
     """Hash of weights and preprocessing; independent of the device."""
     digest = hashlib.sha256(json.dumps(preprocessing, sort_keys=True, default=str).encode())
@@ -144,7 +167,21 @@ def read_weights(path: str | Path) -> WeightFile:
         if tensor.is_quantized or tensor.layout != torch.strided or tensor.is_meta:
             kind = "quantised" if tensor.is_quantized else "without values" if tensor.is_meta else "sparse"
             raise ArtifactError(f"'{path}' holds no weights that can be used: '{key}' is {kind}; save plain tensors")
+        if key.rpartition(".")[2] in ("weight", "bias") and not (tensor.is_floating_point() or tensor.is_complex()):
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise ArtifactError(
+                f"'{path}' holds no weights that can be used: '{key}' holds whole numbers ({kind}), so it is quantised "
+                "and lacks its scale; save the weights as floats"
+            )
     return WeightFile(bare, path, opened, others, not opened and bare.keys() == content.keys())
+
+
+def write_weights(file: WeightFile, path: Path) -> Path:
+    """The tensors of a file in one that every library reads."""
+    from safetensors.torch import save_file
+
+    save_file({key: value.clone().contiguous() for key, value in file.state.items()}, path, metadata={"format": "pt"})
+    return path
 
 
 def _reason(error: Exception) -> str:

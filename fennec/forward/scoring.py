@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from .foreign import foreign, let_go, one_line
 
 TIE = 1e-6  # relative difference up to which scores are the same
 NAMED = 3  # models that a note names
+HELD_OUT = ("knn", "linear_probe", "lead")  # metrics that hold samples back
 AUTO = ("logme", "knn", "regularised_h_score")  # three families: evidence, neighbours, scatter
 
 
@@ -106,7 +108,7 @@ def score_models(
     found = on_common_images(list(sets.values()))
     scores = {name: _score_all(find_metric(name), found, device) for name in metrics}
     table = np.array([[float(score) for score in column] for column in scores.values()]).T
-    reasons = sorted(_reasons(scores, list(sets)))
+    reasons = sorted(_reasons(scores, found))
     if np.isnan(table).all():
         failed = (f"{name}: {error}" for name, error in failures.items())
         raise NothingToRecommendError(f"no model has a score: {'; '.join((*reasons, *failed))}")
@@ -196,19 +198,34 @@ def _refusals(sets: Sequence[FeatureSet]) -> Iterator[str]:
             )
 
 
-def _reasons(scores: Mapping[str, Sequence[Score]], models: Sequence[str]) -> Iterator[str]:
+def _reasons(scores: Mapping[str, Sequence[Score]], sets: Sequence[FeatureSet]) -> Iterator[str]:
     """Why scores are undefined or say little, the models of one reason together."""
-    for metric, column in scores.items():
+    for name, column in scores.items():
+        metric = find_metric(name)
         groups: dict[tuple[str, bool], list[str]] = {}
-        for model, score in zip(models, column, strict=True):
-            if score.reason:
-                groups.setdefault((score.reason, score == score), []).append(model)
+        for each, score in zip(sets, column, strict=True):
+            taken = each.probs if metric.takes == "probs" else each.features
+            reason = score.reason
+            if not reason and taken is not None and metric.flatters(*taken.shape):
+                reason = _flattery(name, metric, len(taken))
+            if reason:
+                groups.setdefault((reason, score == score), []).append(each.model)
         for (reason, defined), named in groups.items():
             of = ", ".join(named[:NAMED]) + (f" and {len(named) - NAMED} more" if len(named) > NAMED else "")
-            yield f"{metric} of {of}{'' if defined else ' is undefined'}: {reason}"
+            yield f"{name} of {of}{'' if defined else ' is undefined'}: {reason}"
         if _tied(column):
             value = next(score for score in column if score == score)
-            yield f"{metric} is {value:.4g} for all models that it is defined for: it does not tell them apart"
+            yield f"{name} is {value:.4g} for all models that it is defined for: it does not tell them apart"
+
+
+def _flattery(name: str, metric: Metric, n_samples: int) -> str:
+    """What a score means where noise would have a high one, and what to do."""
+    few = f"'{name.partition('(')[0]}(pca_dim=32)', " if "pca_dim" in signature(metric.function).parameters else ""
+    what = "source classes" if metric.takes == "probs" else "features"
+    return (
+        f"it is fitted to {n_samples:,} samples and scored on the same, and with as many {what} even noise scores "
+        f"high; take --metric {few}{', '.join(HELD_OUT)} or more images"
+    )
 
 
 def _is_blunt(column: Sequence[Score]) -> bool:

@@ -14,8 +14,8 @@ import tarfile
 import tempfile
 import weakref
 import zipfile
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any
@@ -52,6 +52,8 @@ def open_archive(path: Path) -> Tree:
 def join_archives(tree: Tree, folder: Path) -> Tree:
     """The files in all archives of a folder, each archive a folder of its name; shards are one folder.
 
+    Archives named by a number alone are shards where it is long and has zeros in front (`00000.tar`), else folders.
+
     Args:
         tree: of the folder.
         folder: its path.
@@ -62,16 +64,15 @@ def join_archives(tree: Tree, folder: Path) -> Tree:
     archives = [name for name in tree.names if is_archive_name(name)]
     opened = {name: open_archive(folder / name) for name in archives}
     members: dict[str, tuple[Tree, str]] = {}
-    counts = {name: shard_of(_stem(name)) for name in archives}
     check_shards(map(_stem, archives), tree.where)
-    homes = {name: counts[name][0] or _stem(name) for name in archives}
-    twice = Counter(f"{homes[name]}/{member}" for name, inside in opened.items() for member in inside.names)
+    homes, notes = _homes(archives)
+    twice = Counter(homes[name] + member for name, inside in opened.items() for member in inside.names)
     for name, inside in opened.items():
         for member in inside.names:
-            path = f"{homes[name]}/{member}"
+            path = homes[name] + member
             if twice[path] > 1:  # the same name in two shards
-                above, _, base = path.rpartition("/")
-                path = f"{above}/{Path(name).name.partition('.')[0]} {base}"
+                above, slash, base = path.rpartition("/")
+                path = f"{above}{slash}{Path(name).name.partition('.')[0]} {base}"
             members[path] = (inside, member)
     members |= {name: (tree, name) for name in tree.names if not is_archive_name(name)}
     return Tree(
@@ -80,7 +81,29 @@ def join_archives(tree: Tree, folder: Path) -> Tree:
         sorted(members),
         lambda name: members[name][0].load(members[name][1]),
         lambda name: members[name][0].mark(members[name][1]),
+        notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _homes(archives: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Folder that stands for each archive, with a `/` behind it unless it is the root, and what to say of numbers."""
+    homes, notes = {}, []
+    numbers: dict[str, list[str]] = defaultdict(list)
+    for name in archives:
+        folder, slash, base = _stem(name).rpartition("/")
+        part, index, _ = shard_of(base)
+        homes[name] = f"{folder}{slash}{part if index is not None and part else base}/"
+        if index is not None and not part:
+            numbers[folder + slash].append(name)
+    for folder, names in numbers.items():
+        bases = [_stem(name).rpartition("/")[2] for name in names]
+        some = f"{', '.join(Path(name).name for name in names[:2])}{', ...' if len(names) > 2 else ''}"
+        if len(bases[0]) > 3 and len(set(map(len, bases))) == 1 and any(base[0] == "0" for base in bases):
+            homes |= dict.fromkeys(names, folder)
+            notes.append(f"{some} are taken as pieces of one dataset; unpack them where each is a class")
+        elif len(names) > 1:
+            notes.append(f"{some} are taken as classes of these names")
+    return homes, notes
 
 
 def _stem(name: str) -> str:

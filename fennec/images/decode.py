@@ -7,11 +7,14 @@ one range for the whole dataset (`DeepRanges`), so that what is brighter in one 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +31,8 @@ N_VALUES = 65_536  # looked at in each of them
 NODATA_TAG = 42113  # of GDAL, in TIFF: the value of cells without data, as text
 TAIL = 0.001  # share of values beyond either end of the range: hot pixels
 DEEP_COLOUR = "16 bits in colour"
+DEEP_MODE = re.compile(r"(RGB|RGBA|RGBX);16([BLN])|[RGBA]")  # Pillow's word for how colours lie in a file
+BITS_TAG, PLANAR_TAG = 258, 284  # of TIFF
 LEAST_CONTRAST = 8  # of 255 levels between the darkest and the brightest, in one channel
 LEAST_VALUES = 20  # distinct ones, below which a picture is a mask of levels and all of them count
 
@@ -223,20 +228,46 @@ def _depth(image: Image.Image) -> str | None:
 
 
 def _deep_colours(source: Content, image: Image.Image) -> NDArray[np.uint16] | None:
-    """Colours of a PNG of 16 bits for each, shape (height, width, 3 or 4), None where it is another picture.
+    """Colours of a PNG or TIFF of 16 bits for each, shape (height, width, 3 or 4), None where it is another picture.
 
     Pillow keeps the upper byte; read as if its bytes were in the other order, the file gives the lower one.
     """
-    tiles = getattr(image, "tile", None)
-    if image.format != "PNG" or not tiles or isinstance(source, Image.Image):
+    orders = None if isinstance(source, Image.Image) else _byte_orders(image)
+    if orders is None or isinstance(source, Image.Image):
         return None
-    raw = str(tiles[0].args)
-    if raw not in ("RGB;16B", "RGBA;16B"):
-        return None
+    _read_as(image, orders[0])
     with _open(source) as second:
-        second.tile = [tile._replace(args=raw.replace("16B", "16L")) for tile in tiles]  # type: ignore[attr-defined]
+        _read_as(second, orders[1])
         lower = np.asarray(second).astype(np.uint16)
     return np.asarray(image).astype(np.uint16) * 256 + lower
+
+
+def _byte_orders(image: Image.Image) -> str | None:
+    """Order of the bytes of colours of 16 bits in a PNG or TIFF and the other one, `BL` or `LB`; else None."""
+    tiles: Sequence[Any] = getattr(image, "tile", [])
+    match = DEEP_MODE.fullmatch(_raw_mode(tiles[0])) if tiles else None
+    if match is None or image.format not in ("PNG", "TIFF"):
+        return None
+    order = {"N": sys.byteorder[0].upper()}.get(match[2], match[2])
+    if image.format == "TIFF":
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        if tags.get(PLANAR_TAG) == 2 and (tiles[0].codec_name != "raw" or set(tags[BITS_TAG]) != {16}):
+            return None  # a plane for each colour, which Pillow decompresses in its own order alone
+        order = order or ("L" if tags.prefix == b"II" else "B")
+    return {"L": "LB", "B": "BL"}.get(order or "")
+
+
+def _read_as(image: Image.Image, order: str) -> None:
+    """Take the bytes of colours of 16 bits for being in an order, when the picture is loaded."""
+    tiles = []
+    for tile in image.tile:  # type: ignore[attr-defined]
+        raw = f"{_raw_mode(tile).partition(';')[0]};16{order}"
+        tiles.append(tile._replace(args=raw if isinstance(tile.args, str) else (raw, *tile.args[1:])))
+    image.tile = tiles  # type: ignore[attr-defined]
+
+
+def _raw_mode(tile: Any) -> str:
+    return str(tile.args if isinstance(tile.args, str) else tile.args[0])
 
 
 def _top(colours: NDArray[np.uint16]) -> Range:

@@ -17,13 +17,14 @@ from fennec.errors import InputError
 
 from . import kinds
 from .decode import UnreadableImage
-from .labels import LABEL_COLUMNS, Wanted, clean_labels, notes_on
+from .labels import LABEL_COLUMNS, PART_COLUMNS, Wanted, clean_labels, hive_cell, notes_on
 from .listing import Listing, Row
 from .manifests import is_manifest_name, label_rows, list_tables
 from .parts import check_shards, lay_out
 from .tables import TABLES, Beside, read_table
 
 SIDE_LABELS = ("cls", "label")  # beside a picture of the same name: its class as text
+TOLD = frozenset([*LABEL_COLUMNS, *PART_COLUMNS])
 N_TRIED = 20  # JSON files looked into for a label
 
 
@@ -38,6 +39,7 @@ class Tree:
         load: content of one of them: bytes or a path.
         mark: size or checksum of one of them, as `Listing.mark`.
         folder: that they lie in, None in an archive.
+        notes: what the user should know.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Tree:
     load: Callable[[str], bytes | Path]
     mark: Callable[[str], Hashable]
     folder: Path | None = None
+    notes: tuple[str, ...] = ()
 
     def head(self, name: str) -> bytes:
         """First bytes of a file, none where it cannot be read."""
@@ -89,7 +92,7 @@ def list_tree(tree: Tree, wanted: Wanted) -> Listing:
     rows, notes = _rows_of_folders(tree, set(pictures))
     at = {name: index for index, name in enumerate(tree.names)}
     listing = Listing(tree.name, tree.where, rows, lambda index: tree.load(tree.names[index]),
-                      lambda index: tree.mark(tree.names[index]), notes=tuple(notes))  # fmt: skip
+                      lambda index: tree.mark(tree.names[index]), notes=(*tree.notes, *notes))  # fmt: skip
     by_side = _side_labels(tree, pictures, {row.label for row in rows if row.problem is None})
     if by_side:
         return _with_side_labels(listing, by_side, at)
@@ -130,6 +133,9 @@ def _rows_of_folders(tree: Tree, pictures: set[str]) -> tuple[list[Row], list[st
             kind = _kind_inside(tree, name) if above_classes else _kind(name)
             own = (path[n] for n in range(len(path) - 1, -1, -1) if path[:n] in above_classes)
             row = Row(name, next(own, None) if kind in kinds.STAND_INS else None, next(above, None), kind)
+        if "=" in name:
+            label, part = _told(name)
+            row = replace(row, label=label or row.label, part=part or row.part)
         rows.append(row)
     return rows, layout.notes
 
@@ -224,7 +230,23 @@ def _kind_inside(tree: Tree, name: str) -> str:
 
 
 def _folders(name: str) -> tuple[str, ...]:
-    return tuple(name.split("/")[:-1])
+    """Folders of a file whose meaning is to be found; `label=cat` and `split=train` say it."""
+    return tuple(folder for folder in name.split("/")[:-1] if _column(folder) not in TOLD)
+
+
+def _told(name: str) -> tuple[str | None, str | None]:
+    """Class and part of a file by folders that say which column they are values of."""
+    cells = {_column(folder): hive_cell(folder) for folder in name.split("/")[:-1]}
+    label, part = (
+        next((cell[1] for column in columns if (cell := cells.get(column)) is not None), None)
+        for columns in (LABEL_COLUMNS, PART_COLUMNS)
+    )
+    return label, part
+
+
+def _column(folder: str) -> str:
+    cell = hive_cell(folder)
+    return "" if cell is None else cell[0].lower()
 
 
 def _size(path: Path) -> int:

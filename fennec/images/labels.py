@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from fennec.errors import InputError, did_you_mean
 
@@ -31,6 +32,7 @@ LABEL_COLUMNS = (
     "coarse_label", "classes", "targets", "y", "tag", "tags"
 )  # fmt: skip
 PART_COLUMNS = ("split", "part", "partition", "subset", "set", "usage", "phase", "fold", "data_set", "dataset")
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 YES, NO = frozenset(["1", "true", "yes", "1.0"]), frozenset(["0", "false", "no", "0.0"])
 N_TRIED = 200  # rows looked at to see whether a column may have few values
 FEW = 20  # distinct values that can be classes even where they are no whole numbers
@@ -82,6 +84,19 @@ def text_of(value: Any) -> str | None:
             return None
         value = int(value) if value.is_integer() else value
     return str(value).strip() or None
+
+
+def hive_cell(folder: str) -> tuple[str, str | None] | None:
+    """Column and value of a folder as Hive and Spark name them, None where it is another.
+
+    Example:
+        >>> hive_cell("label=red%20oak"), hive_cell("split=__HIVE_DEFAULT_PARTITION__"), hive_cell("oak")
+        (('label', 'red oak'), ('split', None), None)
+    """
+    column, mark, value = folder.partition("=")
+    if not mark or not column.isidentifier():
+        return None
+    return column, None if value == HIVE_NULL else text_of(unquote(value))
 
 
 def clean_labels(values: Iterable[Any]) -> list[str | None]:

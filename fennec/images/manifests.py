@@ -21,6 +21,7 @@ from .labels import (
     Labels,
     Wanted,
     find_image_column,
+    hive_cell,
     is_nested,
     labels_of,
     notes_on,
@@ -72,6 +73,7 @@ def list_tables(
     """
     import pandas as pd
 
+    tables = [_with_hive_columns(table) for table in tables]
     parts = _parts_of_files(tables, where, alone=alone)
     frame = pd.concat([table.frame for table in tables], ignore_index=True)
     if not len(frame) and not any(table.source and table.source.starts[-1] for table in tables):
@@ -149,6 +151,16 @@ def list_tables(
         columns_not_used=tuple(unused),
         notes=tuple(notes),
     )
+
+
+def _with_hive_columns(table: Table) -> Table:
+    """The table with a column for each folder that is called after a column and its value (`label=cat`)."""
+    cells = dict(cell for folder in table.name.split("/")[:-1] if (cell := hive_cell(folder)) is not None)
+    own = {column: value for column, value in cells.items() if column not in (*table.frame.columns, *table.pictures)}
+    if not own:
+        return table
+    n_rows = len(table.frame) if table.source is None else table.source.starts[-1]
+    return replace(table, frame=table.frame.reindex(range(n_rows)).assign(**own))
 
 
 def _labels_of_tables(
@@ -302,6 +314,7 @@ def _parts_of_files(tables: Sequence[Table], where: str, *, alone: bool) -> list
     paths = []
     for table in tables:
         *folders, base = PurePosixPath(table.name).with_suffix("").parts
+        folders = [folder for folder in folders if hive_cell(folder) is None]  # these are columns
         stem = shard_of(base)[0]
         paths.append((*folders, stem) if stem else tuple(folders))
     if len(tables) == 1:

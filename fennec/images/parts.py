@@ -39,6 +39,11 @@ _GLUED = re.compile(  # `trainset`, `testdata`, `trainval`, `Trainingsdaten`, `i
         plain="|".join(sorted((word for word in _PLAIN if len(word) > 2), key=len, reverse=True)),
     )
 )
+_CODEC = re.compile(r"(?i)\.(snappy|gz|gzip|zstd|zst|lz4|lzo|br|brotli)$")  # as Spark writes it before `.parquet`
+_WRITTEN = re.compile(  # with a hash behind the number, by Spark and its like
+    r"(?i)(?:(?P<name>part)-(?:[rm]-)?(?=\d+-)|(?:(?P<other>.+?)[-_.])?(?=\d+[-_.](?:[0-9a-f]{16}|[0-9a-f]{8}-[0-9a-f]{4}-)))"
+    r"(?P<index>\d+)[-_.].+"
+)
 
 
 def _tokens(name: str) -> list[str]:
@@ -171,14 +176,19 @@ def shard_of(stem: str) -> tuple[str, int | None, int | None]:
     """Name of the part or dataset that a file belongs to, which of its files it is, and of how many.
 
     Args:
-        stem: file name without suffixes.
+        stem: file name without its last suffix.
 
     Example:
         >>> shard_of("train-00001-of-00003"), shard_of("val-000012"), shard_of("0003"), shard_of("digits")
         (('train', 1, 3), ('val', 12, None), ('', 3, None), ('digits', None, None))
+        >>> shard_of("part-00002-5fd6c5b9-c000.snappy")
+        ('part', 2, None)
     """
+    stem = _CODEC.sub("", stem)
     if match := re.fullmatch(r"(.+?)[-_.](\d+)[-_.]of[-_.](\d+)(?:[-_.][0-9a-f]+)?", stem, re.IGNORECASE):
         return match[1], int(match[2]), int(match[3])
+    if match := _WRITTEN.fullmatch(stem):
+        return match["name"] or match["other"] or "", int(match["index"]), None
     if match := re.fullmatch(r"(?:(.+?)[-_.])?(\d+)", stem):
         return match[1] or "", int(match[2]), None
     return stem, None, None
@@ -198,7 +208,8 @@ def check_shards(files: Iterable[str], where: str) -> None:
     for file in files:
         folder, slash, base = file.rpartition("/")
         name, index, of = shard_of(base)
-        if index is not None and (name or len(base) > 3):  # `7` beside `9` may be classes
+        is_gapless = not _WRITTEN.fullmatch(_CODEC.sub("", base)) and "=" not in folder  # those leave out empty files
+        if index is not None and is_gapless and (name or len(base) > 3):  # `7` beside `9` may be classes
             there[folder + slash + name, of].add(index)
     for (name, of), numbers in there.items():
         if of is not None:

@@ -6,7 +6,8 @@ Every metric is a pure function that returns a `Score`, a float that says why it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -46,36 +47,56 @@ class Metric:
         takes: its first argument: features of one model, source-head probabilities of one model, or the
             features of a whole set of models, scored together.
         target: its second argument: classes, or real targets.
+        in_sample: whether it is fitted to samples and scored on the same, without a price for many features, or the
+            options with which it is. From as many features as samples on, such a score ranks noise above a signal.
     """
 
     function: Callable[..., Any]
     takes: Literal["features", "probs", "set"] = "features"
     target: Literal["labels", "targets"] = "labels"
+    in_sample: bool | Mapping[str, Any] = False
+
+    @property
+    def is_in_sample(self) -> bool:
+        """Whether it is in-sample with the options that it has."""
+        if isinstance(self.in_sample, bool):
+            return self.in_sample
+        return all(self.option(name) == value for name, value in self.in_sample.items())
+
+    def option(self, name: str) -> Any:
+        """Value of an option, given or by default; None where there is no such option."""
+        known = inspect.signature(self.function).parameters
+        return known[name].default if name in known else None
+
+    def flatters(self, n_samples: int, n_features: int) -> bool:
+        """Whether a score tells little for what its model knows, as many features alone make it high."""
+        n_fitted = min(n_features, self.option("pca_dim") or n_features)
+        return self.is_in_sample and n_fitted >= n_samples
 
 
 METRICS: dict[str, Metric] = {
-    "disco": Metric(disco),
-    "disco_regression": Metric(disco_regression, target="targets"),
-    "emms": Metric(emms),
-    "ens_sfda": Metric(ens_sfda, takes="set"),
-    "etran": Metric(etran, takes="set"),
-    "fda": Metric(fda),
-    "gbc": Metric(gbc),
-    "h_score": Metric(h_score),
+    "disco": Metric(disco, in_sample=True),
+    "disco_regression": Metric(disco_regression, target="targets", in_sample=True),
+    "emms": Metric(emms, in_sample=True),
+    "ens_sfda": Metric(ens_sfda, takes="set", in_sample=True),
+    "etran": Metric(etran, takes="set", in_sample=True),
+    "fda": Metric(fda, in_sample=True),
+    "gbc": Metric(gbc, in_sample=True),
+    "h_score": Metric(h_score, in_sample=True),
     "knn": Metric(knn),
-    "lead": Metric(lead),
-    "leep": Metric(leep, takes="probs"),
+    "lead": Metric(lead, in_sample={"out_of_fold": False}),
+    "leep": Metric(leep, takes="probs", in_sample=True),
     "linear_probe": Metric(linear_probe),
     "logme": Metric(logme),
     "logme_regression": Metric(logme_regression, target="targets"),
-    "ncc": Metric(ncc),
-    "nce": Metric(nce, takes="probs"),
+    "ncc": Metric(ncc, in_sample={"cosine": False}),
+    "nce": Metric(nce, takes="probs", in_sample=True),
     "ncti": Metric(ncti, takes="set"),
     "nleep": Metric(nleep),
     "parc": Metric(parc),
     "regularised_h_score": Metric(regularised_h_score),
-    "sfda": Metric(sfda),
-    "transrate": Metric(transrate),
+    "sfda": Metric(sfda, in_sample=True),
+    "transrate": Metric(transrate, in_sample=True),
 }
 
 
@@ -100,7 +121,7 @@ def _found(wanted: Expression) -> Metric:
         inner = None if wanted.inner is None else _found(wanted.inner)
         if inner is None or inner.takes != "features" or inner.target != "labels":
             raise InputError(f"'{wanted.text}': PED composes with metrics of features and labels, such as ped(sfda)")
-        return Metric(ped(inner.function, **check_options(wanted, ped)))
+        return Metric(ped(inner.function, **check_options(wanted, ped)), in_sample=True)  # moved by their labels
     if wanted.name not in METRICS:
         raise InputError(
             f"unknown metric '{wanted.name}'{did_you_mean(wanted.name, METRICS)} "

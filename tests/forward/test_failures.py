@@ -341,6 +341,21 @@ def test_score_models__features_saturate_a_metric__said_and_not_in_the_order(ima
     assert set(few.models[0].scores) == {"sfda(pca_dim=2)"}
 
 
+@pytest.mark.parametrize("name", ["ncc", "emms", "transrate", "etran", "disco", "ped(knn)", "gbc(pca_dim=None)"])
+def test_score_models__metric_that_flatters_noise__said_of_the_models_with_many_features(
+    images: ImageDataset, name: str
+) -> None:
+    def many(x: torch.Tensor) -> torch.Tensor:
+        return torch.rand(len(x), 300, generator=torch.Generator().manual_seed(1))
+
+    models = [encoder("wide", many), encoder("few")]
+    notes = [note for note in score_models(images, models, metrics=[name, "knn"]).notes if "noise" in note]
+    assert notes == [notes[0]]
+    assert notes[0].startswith(f"{name} of wide: it is fitted to 20 samples and scored on the same")
+    assert ("'gbc(pca_dim=32)', " in notes[0]) == name.startswith("gbc")
+    assert notes[0].endswith("knn, linear_probe, lead or more images")
+
+
 def test_score_models__one_source_of_features_twice__tie_said(images: ImageDataset) -> None:
     ranking = score_models(images, [encoder("one"), encoder("copy")], metrics=["knn"])
     assert any("knn is" in note and "does not tell them apart" in note for note in ranking.notes)
