@@ -103,7 +103,9 @@ def leave_one_study_out() -> str:
     ]
     rows.append(["mean", "", *(number(value) for value in eleven.mean(skipna=False))])
     known = eleven.dropna(subset="imagenet")
-    rows.append([f"mean where ImageNet accuracy is known ({len(known)})", "", *(number(v) for v in known.mean(skipna=False))])
+    rows.append(
+        [f"mean where ImageNet accuracy is known ({len(known)})", "", *(number(v) for v in known.mean(skipna=False))]
+    )
     sizes = table.pop("models")
     rows.append(["mean of all", f"{len(table)} orders", *(number(value) for value in table.mean(skipna=False))])
     large = table[sizes >= 30]
@@ -234,5 +236,5 @@ def proxies_in_the_space() -> str:
 
 
 TABLES = (
-    front_page, leave_one_study_out, leave_one_study_out_all, leave_one_task_out, measures, duels, coverage, calibration,
-    portfolio, resemblance, partial_knowledge, proxies_in_the_space)  # fmt: skip
+    front_page, leave_one_study_out, leave_one_study_out_all, leave_one_task_out, measures, duels, coverage,
+    calibration, portfolio, resemblance, partial_knowledge, proxies_in_the_space)  # fmt: skip

@@ -194,11 +194,15 @@ def small() -> Iterator[Row]:
     for task in (ANY, *NATURAL):
         models = top(task, "under 30 M")
         wanted, others, old = (are(models, words) for words in (CONVNEXT_TINY, SMALL_OF_NOTE, OLD))
-        yield task, [
-            (any(model.rank <= 5 for model in wanted), f"ConvNeXt-Tiny of 12k or 21k in the first five: {named(wanted)}"),
+        checks = [
+            (
+                any(model.rank <= 5 for model in wanted),
+                f"ConvNeXt-Tiny of 12k or 21k in the first five: {named(wanted)}",
+            ),
             (bool(others), f"another family of note: {counted(others, SMALL_OF_NOTE)}"),
             (not old, f"old networks: {named(old)}"),
         ]
+        yield task, checks
 
 
 def more_data() -> Iterator[Row]:
@@ -211,13 +215,14 @@ def more_data() -> Iterator[Row]:
     won, tied = pairs["score"] > pairs["score_1k"], pairs["score"] == pairs["score_1k"]
     recipe = pairs["tag"].str.split("_").str[0].eq(pairs["tag_1k"].str.split("_").str[0])
     lost = [f"{one} below {other}" for one, other in pairs.loc[~won & ~tied, ["id", "id_1k"]].to_numpy()]
-    yield "all pairs of timm", [
+    checks = [
         (
             won.mean() >= 0.9,
             f"{won.sum()} of {len(pairs)} pairs won, {tied.sum()} tied, "
-            f"{won[recipe].sum()} of {recipe.sum()} where both are of one recipe; lost: {', '.join(lost) or 'none'}",
+            f"{won[recipe].sum()} of {recipe.sum()} of one recipe; lost: {', '.join(lost) or 'none'}",
         )
     ]
+    yield "all pairs of timm", checks
 
 
 def of_note(models: tuple[RankedModel, ...], words: Mapping[str, str], n_plain: int) -> list[Check]:
@@ -234,10 +239,11 @@ def middle() -> Iterator[Row]:
     for task in (ANY, *NINE):
         models = top(task, "under 100 M")
         base = [model for model in are(models, BASE) if not large(model)]
-        yield task, [
+        checks = [
             *of_note(models, MIDDLE_OF_NOTE, 3),
             (not base, f"ViT-B or DeiT-B of ImageNet-1k only: {named(base)}"),
         ]
+        yield task, checks
 
 
 def any_size() -> Iterator[Row]:
@@ -251,10 +257,11 @@ def tiny() -> Iterator[Row]:
     for task in (ANY, "oxford_pets", "oxford_flowers102"):
         found = are(top(task, "under 6 M"), TINY_OF_NOTE)
         text = counted(found, TINY_OF_NOTE)
-        yield task, [
+        checks = [
             (len(found) >= 6, f"{len(found)} of note: {text}"),
             (len({word(model, TINY_OF_NOTE) for model in found}) >= 3, "three families of them"),
         ]
+        yield task, checks
 
 
 def probe() -> Iterator[Row]:
@@ -264,12 +271,13 @@ def probe() -> Iterator[Row]:
     masked = are(top(n=50, protocol="linear_probe"), MAE)
     masked = [model for model in masked if not fact(model).finetuned_on]
     dino, captioned = are(models, PROBED_OF_NOTE), are(models, CAPTIONED_OF_NOTE)
-    yield ANY, [
+    checks = [
         (len(common) <= 3, f"{len(common)} in common with fine-tuning: {named(common)}"),
         (bool(dino), f"DINOv2 or v3: {named(dino)}"),
         (bool(captioned), f"SigLIP, PE or EVA-CLIP: {named(captioned)}"),
         (not masked, f"MAE in the first fifty: {named(masked)}"),
     ]
+    yield ANY, checks
 
 
 def probe_by_task() -> Iterator[Row]:
@@ -299,9 +307,10 @@ def gain_of_size() -> Iterator[Row]:
         gains[task] = facts["score"].max() - facts.loc[facts["params"] < 30e6, "score"].max()
     far, natural = (np.mean([gains[task] for task in tasks]) for tasks in (FAR, NATURAL))
     each = ", ".join(f"{task} {gain:.2f}" for task, gain in gains.items())
-    yield "four against five sets", [
+    checks = [
         (far < natural, f"gain in expected score {far:.3f} far from ImageNet, {natural:.3f} on natural images ({each})")
     ]
+    yield "four against five sets", checks
 
 
 def no_siblings() -> Iterator[Row]:
@@ -311,7 +320,7 @@ def no_siblings() -> Iterator[Row]:
         models = top(task, size)
         name, n = Counter(map(network, models)).most_common(1)[0]
         families, kinds = Counter(map(family, models)), Counter(map(kind, models))
-        yield f"{task}, {size}", [
+        checks = [
             (n <= 3, f"at most {n} of one network ({name})"),
             (len(families) >= 3, f"families: {', '.join(f'{n} {name}' for name, n in families.items())}"),
             (
@@ -319,6 +328,7 @@ def no_siblings() -> Iterator[Row]:
                 f"{kinds['convolutional']} convolutional, {kinds['transformer']} transformers",
             ),
         ]
+        yield f"{task}, {size}", checks
 
 
 def affordable() -> Iterator[Row]:
@@ -331,7 +341,7 @@ def affordable() -> Iterator[Row]:
         licensed = [model for model in models if fact(model).license not in ("", "unknown")]
         strange = [model for model in models if not fact(model).official and fact(model).finetuned_on]
         best = max((model.performance or 0.0 for model in giants), default=np.nan)
-        yield task, [
+        checks = [
             (
                 not idle,
                 f"{len(giants)} above 500 M, the best expected at {100 * best:.1f} %, the best under 100 M at "
@@ -340,6 +350,7 @@ def affordable() -> Iterator[Row]:
             (len(licensed) >= 8, f"licence known for {len(licensed)}"),
             (not strange, f"strangers' fine-tunes: {named(strange)}"),
         ]
+        yield task, checks
 
 
 STATEMENTS: dict[str, Callable[[], Iterator[Row]]] = {

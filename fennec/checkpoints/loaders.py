@@ -91,8 +91,7 @@ def load_timm(rest: str, weights: str | Path | None, *, n_classes: int | None = 
         if not tag and len(known) > 1:
             raise ask_back(f"timm:{full}", [f"timm:{name}" for name in known])
         full = full if tag else known[0]
-        place = timm.get_pretrained_cfg(full).hf_hub_id
-        if place:
+        if place := getattr(timm.get_pretrained_cfg(full), "hf_hub_id", None):
             download(lambda: fetch(place, ("model.safetensors", "pytorch_model.bin")), f"timm:{full}", advice)
         model = download(lambda: timm.create_model(full, pretrained=True, **options), f"timm:{full}", advice)
     else:

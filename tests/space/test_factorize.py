@@ -2,15 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fennec.errors import InputError
-from fennec.space.factorize import MaskedNMF, MaskedSVD, ProbabilisticFactorizer, condition
+from fennec.space.factorize import MaskedNMF, MaskedSVD, condition
 
-MEMBERS = [MaskedNMF(3), MaskedSVD(3, ridge=1e-6), ProbabilisticFactorizer(3, noise=1e-3)]
+MEMBERS = [MaskedNMF(3), MaskedSVD(3, ridge=1e-6)]
 every = pytest.mark.parametrize("factorizer", MEMBERS, ids=lambda member: type(member).__name__)
 
 
@@ -19,7 +17,7 @@ def low_rank(seed: int = 0, shape: tuple[int, int] = (30, 12), rank: int = 3) ->
     return generator.uniform(0.1, 1, (shape[0], rank)) @ generator.uniform(0.1, 1, (rank, shape[1]))
 
 
-@parametrize_with_checks([MaskedNMF(2, max_iter=50), MaskedSVD(2), ProbabilisticFactorizer(2)])
+@parametrize_with_checks([MaskedNMF(2, max_iter=50), MaskedSVD(2)])
 def test_factorizer__scikit_learn_contract(estimator: object, check: object) -> None:
     check(estimator)
 
@@ -27,15 +25,9 @@ def test_factorizer__scikit_learn_contract(estimator: object, check: object) -> 
 @every
 def test_factorizer__planted_low_rank__completed(factorizer: MaskedSVD) -> None:
     truth = low_rank()
-    if isinstance(factorizer, ProbabilisticFactorizer):  # asks for one scale in all columns
-        truth = (truth - truth.mean(axis=0)) / truth.std(axis=0)
     hidden = np.random.default_rng(1).random(truth.shape) < 0.15
     seen = np.where(hidden, np.nan, truth)
-    if isinstance(factorizer, ProbabilisticFactorizer):
-        left = truth - truth.mean(axis=1, keepdims=True)
-        factorizer.fit(seen, covariance=left.T @ left / len(left))
-    else:
-        factorizer.set_params(max_iter=5000, tol=1e-10).fit(seen)
+    factorizer.set_params(max_iter=5000, tol=1e-10).fit(seen)
     completed = factorizer.transform(seen) @ factorizer.components_
     assert np.abs(completed - truth)[hidden].mean() < 0.2 * np.abs(truth - truth.mean(axis=0)).mean()
 
@@ -109,28 +101,6 @@ def test_masked_nmf__complete_matrix__as_good_as_scikit_learn() -> None:
     error = np.linalg.norm(matrix - ours.transform(matrix) @ ours.components_)
     assert (ours.components_ >= 0).all()
     assert error < 1.05 * theirs.reconstruction_err_
-
-
-@settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10_000), n_tasks=st.integers(2, 8), missing=st.floats(0, 0.6))
-def test_probabilistic__complete__matches_the_joint_gaussian(seed: int, n_tasks: int, missing: float) -> None:
-    """Independent reference: condition the joint normal of the cells of a row around its mean, row by row."""
-    generator = np.random.default_rng(seed)
-    factor = generator.standard_normal((n_tasks, n_tasks))
-    covariance = factor @ factor.T
-    matrix = generator.standard_normal((5, n_tasks))
-    matrix[generator.random(matrix.shape) < missing] = np.nan
-    factorizer = ProbabilisticFactorizer(n_tasks, noise=0.3).fit(matrix, covariance=covariance)
-    completed = factorizer.complete(matrix)
-    for row, values in enumerate(matrix):
-        static = 0.0 if np.isnan(values).all() else np.nanmean(values)
-        expected, _, _ = condition(np.full(n_tasks, static), covariance, np.eye(n_tasks), values, noise=0.3)
-        np.testing.assert_allclose(completed[row], expected, atol=1e-8)
-
-
-def test_probabilistic__wrong_covariance__input_error() -> None:
-    with pytest.raises(InputError, match="covariance has shape"):
-        ProbabilisticFactorizer().fit(low_rank(), covariance=np.eye(3))
 
 
 def test_condition__scalar__by_hand() -> None:

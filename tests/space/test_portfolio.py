@@ -74,16 +74,14 @@ def test_draws__known_results__the_same_in_every_draw_and_the_others_as_predicte
     assert np.abs(error).max() < 0.05 * width.mean()
 
 
-def test_draws__models_without_history__near_copies_are_wrong_together() -> None:
-    cold = ("timm:convnext_tiny.fb_in22k", "timm:convnext_tiny.fb_in22k_ft_in1k", "timm:resnet18.a1_in1k")
-    recommender = Recommender().fit(load_matrix("vit13"), cold=cold)
-    loadings = recommender.relatives_[13:]
-    assert (recommender.relatives_[:13] == 0).all()
-    shared = np.square(loadings).sum(axis=1)
-    assert (shared <= recommender.doubt_[13:] + 1e-9).all()
-    correlation = loadings @ loadings.T / np.sqrt(np.outer(shared, shared))
-    assert correlation[0, 1] > 0.5  # what further training on ImageNet does is not known, so they are not one model
-    assert abs(correlation[0, 2]) < 0.3
+def test_draws__models_without_results__near_copies_are_wrong_together() -> None:
+    placed = ("timm:convnext_tiny.fb_in22k", "timm:convnext_tiny.fb_in22k_ft_in1k", "timm:resnet18.a1_in1k")
+    recommender = Recommender().fit(load_matrix("vit13"), candidates=placed)
+    rows = [recommender.models_.index(model) for model in placed]
+    odds = logit(recommender.draws(None, n_draws=4000))[:, rows]
+    correlation = np.corrcoef((odds - odds.mean(axis=1, keepdims=True)).T)
+    assert correlation[0, 1] > correlation[0, 2] + 0.3
+    assert correlation[0, 1] < 0.99  # what further training on ImageNet does is not known: they are not one model
 
 
 def test_recommend__portfolio__expected_best_at_least_that_of_the_list() -> None:
@@ -107,31 +105,29 @@ def test_recommend__top5__a_probability_for_every_model() -> None:
     assert ranking.to_dict()["models"][0]["top5"] == chances[0]
 
 
-def test_resemblance__own_images_and_strange_ones__between_none_and_all() -> None:
+def test_resemblance__own_images_and_none__much_and_nothing() -> None:
     matrix, embeddings = planted(n_tasks=12)
-    recommender = Recommender(noise=0.1).fit(matrix, embeddings)
+    recommender = Recommender().fit(matrix, embeddings)
     assert recommender.resemblance(None) == 0
     for name in list(embeddings)[:3]:
-        assert 0.85 < recommender.resemblance(embeddings[name]) <= 1
-    assert Recommender(specific=0.0).fit(matrix, embeddings).resemblance(embeddings[name]) == 0
+        assert 0.75 < recommender.resemblance(embeddings[name]) <= 1
     assert recommender.recommend(embeddings[name]).resemblance == recommender.resemblance(embeddings[name])
 
 
-def test_deviation__few_tasks_that_are_off_as_a_whole__intervals_hold_for_new_ones() -> None:
-    """Ten known tasks, each off by one number; a plain quantile of them would hold 80 % of a new one too rarely."""
+def test_deviation__few_columns_that_are_off_as_a_whole__intervals_hold_for_new_ones() -> None:
+    """Ten known columns, each off by one number; a plain quantile of them would hold 80 % of a new one too rarely."""
     generator = np.random.default_rng(0)
-    vectors, inside = generator.standard_normal((20, 2)), []
+    inside = []
 
-    def task() -> LeftOut:
+    def column() -> LeftOut:
         scores = generator.standard_normal(20)
-        odds = generator.standard_normal() + 0.1 * scores
-        return LeftOut(vectors, np.eye(2), np.zeros(20), scores, 0.0, odds)
+        return LeftOut("images", np.zeros(20), np.ones(20), scores, generator.standard_normal() + 0.1 * scores)
 
     for _ in range(150):
-        known = [task() for _ in range(10)]
-        found = Deviation.fit(known, np.column_stack([one.odds for one in known]))
-        new, nothing = task(), np.full(20, np.nan)
-        expected = Expected(vectors, np.eye(2), np.zeros(2), 0.0, nothing, np.zeros(20), np.zeros((20, 0)))
+        known = [column() for _ in range(10)]
+        found = Deviation.fit(known, [0.0] * 10)
+        nothing = np.full(20, np.nan)
+        expected = Expected(np.zeros((20, 2)), np.eye(2), np.zeros(2), 0.0, nothing, np.ones(20))
         _, mean, deviation = found.update(expected)
-        inside.append((np.abs(new.odds - mean) <= found.width * deviation).mean())
-    assert 0.78 < np.mean(inside) < 0.92
+        inside.append((np.abs(column().odds - mean) <= found.width * deviation).mean())
+    assert 0.78 < np.mean(inside) < 0.93
