@@ -49,7 +49,8 @@ def left_out_studies() -> Iterator[Case]:
         rest = without(load_scores(), studies=[study_name(case.study)])
         if not rest["protocol"].eq(case.protocol).any():
             continue
-        recommender = Recommender().fit(rest, protocol=case.protocol, candidates=case.models, catalog=catalog)
+        placed = [model for model in case.models if model in catalog]
+        recommender = Recommender().fit(rest, protocol=case.protocol, candidates=placed, catalog=catalog)
         for name, image_set in zip(case.table, case.image_sets, strict=True):
             truth = case.table[name].reindex(list(recommender.models_)).to_numpy(dtype=np.float64)
             yield case.study, case.protocol, str(name), recommender, embeddings.get(image_set), truth

@@ -140,10 +140,9 @@ def cold_predictions(
     published = wl_vectors(list(graphs.values()))
     cases = _cases(hubs, folds)
     cold = {(case.matrix.name, name): np.full(len(case.folds), np.nan) for case in cases for name in COLD_METHODS}
-    results = _results(hubs)
-    place = _folds_of(results["weights"].unique().tolist(), catalog, folds)
+    place = _folds_of(_results(hubs)["weights"].unique().tolist(), catalog, folds)
     for fold, encoder in enumerate(vectors):
-        rest = without(results, weights=[model for model, own in place.items() if own == fold])
+        rest = _results(hubs, frozenset(model for model, own in place.items() if own == fold))
         for method, quality in (("facts", {}), ("fennec", encoder.centred_quality)):
             report(f"seed {seed}, fold {fold + 1} of {len(vectors)}: {method}")
             general = GeneralQuality().fit(rest, catalog, quality=quality)
@@ -160,13 +159,15 @@ def cold_predictions(
     return cold
 
 
-def _results(hubs: Sequence[TransferMatrix]) -> pd.DataFrame:
-    """All results, those of the hubs from their matrices."""
+def _results(hubs: Sequence[TransferMatrix], left: frozenset[str] = frozenset()) -> pd.DataFrame:
+    """All results, those of the hubs from their matrices, as if some weights had never been measured."""
     import pandas as pd
 
-    own = [matrix_scores(matrix) for matrix in hubs]
+    kept = [[model for model in matrix.models if model not in left] for matrix in hubs]
+    own = [matrix_scores(matrix.select(models=models)) for matrix, models in zip(hubs, kept, strict=True) if models]
     sources = [load_hubs()[matrix.name].source for matrix in hubs if matrix.name in load_hubs()]
-    return pd.concat([without(load_scores(), studies=sources), *own], ignore_index=True)
+    published = without(load_scores(without_weights=left), studies=sources)
+    return pd.concat([published, *own], ignore_index=True)
 
 
 def _folds_of(models: Sequence[str], catalog: Catalog, folds: Mapping[str, int]) -> dict[str, int]:

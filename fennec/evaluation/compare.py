@@ -120,11 +120,12 @@ def _on_task(split: Split, scores: pd.DataFrame, rerank: int, metrics: Sequence[
     found: dict[str, tuple[Floats, Cost]] = {}
     embedding_s = 0.0 if split.embedding is None else split.embedding.seconds
     recommender = fitted(split)
+    place = [recommender.models_.index(model) for model in split.matrix.models]
     # Fennec is fitted beforehand: online there is only the prediction.
     methods: dict[str, Callable[[Split], Floats]] = {
         **{name: method for name, method in METHODS.items() if not name.startswith("fennec-")},
         "fennec-paper": METHODS["fennec-paper"],
-        "fennec": lambda split: recommender.predict(split.embedding).scores,
+        "fennec": lambda split: recommender.predict(split.embedding).scores[place],
     }
     for name, method in methods.items():
         start = time.perf_counter()

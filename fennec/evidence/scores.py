@@ -58,15 +58,19 @@ def study_name(study: str) -> str:
 
 
 @cache
-def load_scores() -> pd.DataFrame:
+def load_scores(*, without_weights: frozenset[str] = frozenset()) -> pd.DataFrame:
     """All published results; read once and shared, so copy before you change it.
+
+    Args:
+        without_weights: as if these had never been measured: the others are ranked among themselves.
 
     Returns:
         One row per weights, study (as `study_name`), protocol and image set: score, value (mean of the fractions) and
         n (number of columns they are the means of). Results by the protocol `eval` have the image set `GENERAL`.
     """
     evidence = load_evidence()
-    frame = evidence[~evidence["weights"].astype(str).str.startswith(MINIATURES)]
+    names = evidence["weights"].astype(str)
+    frame = evidence[~(names.str.startswith(MINIATURES) | names.isin(without_weights))]
     frame = frame.astype(dict.fromkeys([*COLUMN, "weights", "image_set"], str))
     frame = frame[frame.groupby(COLUMN)["value"].transform("size") >= MIN_COLUMN]
     frame = frame.assign(score=frame.groupby(COLUMN)["value"].transform(gaussian_scores))
@@ -110,16 +114,10 @@ def with_own(matrix: TransferMatrix) -> pd.DataFrame:
     return pd.concat([load_scores(), own], ignore_index=True)
 
 
-def without(
-    scores: pd.DataFrame,
-    *,
-    studies: Collection[str] = (),
-    image_sets: Collection[str] = (),
-    weights: Collection[str] = (),
-) -> pd.DataFrame:  # fmt: skip
-    """Scores with all results of some studies and what repeats them, on some image sets, or of some weights gone."""
+def without(scores: pd.DataFrame, *, studies: Collection[str] = (), image_sets: Collection[str] = ()) -> pd.DataFrame:
+    """Scores with all results of some studies and what repeats them, or on some image sets, gone."""
     left = scores["study"].isin({study_name(study) for study in studies}) | scores["image_set"].isin(list(image_sets))
-    return scores[~(left | scores["weights"].isin(list(weights)))].reset_index(drop=True)
+    return scores[~left].reset_index(drop=True)
 
 
 def _means(frame: pd.DataFrame) -> pd.DataFrame:

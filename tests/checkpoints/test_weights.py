@@ -123,11 +123,11 @@ def test_read_weights__tensor_of_another_kind__one_line(kind: str, tmp_path: Pat
 @pytest.mark.parametrize("kind", [torch.int8, torch.uint8, torch.int32])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_load__whole_numbers_for_weights__refused(kind: torch.dtype, suffix: str, state: State, tmp_path: Path) -> None:
-    raw = {key: (40 * value).to(kind) if key == "conv1.weight" else value for key, value in state.items()}
+    raw = {key: (40 * value).to(kind) if key == "conv1.0.weight" else value for key, value in state.items()}
     path = tmp_path / f"w{suffix}"
     save_file(raw, path) if suffix == ".safetensors" else torch.save(raw, path)
     name = str(kind).removeprefix("torch.")
-    with pytest.raises(ArtifactError, match=rf"'conv1.weight' holds whole numbers \({name}\).*lacks its scale"):
+    with pytest.raises(ArtifactError, match=rf"'conv1.0.weight' holds whole numbers \({name}\).*lacks its scale"):
         Encoder.load(NAME, weights=path)
 
 

@@ -7,26 +7,20 @@ import pytest
 
 from fennec.checkpoints.catalog import load_catalog
 from fennec.errors import InputError
-from fennec.evaluation import leave_one_task_out as evaluate
 from fennec.evaluation.baselines import BASELINES, best_on_imagenet, static_history
 from fennec.evaluation.leave_one_task_out import METHODS, leave_one_task_out, splits, summarise
 from fennec.evaluation.paper import published_fennec
 from fennec.evidence.hubs import load_matrix
 from fennec.evidence.matrix import TransferMatrix
-from fennec.evidence.scores import matrix_scores
 from fennec.tasks.embedding import TaskEmbedding
 from tests.conftest import planted
+
+pytestmark = pytest.mark.usefixtures("no_published_results")
 
 
 def with_ids(matrix: TransferMatrix) -> TransferMatrix:
     """The planted hub under real ids, so that facts of models exist."""
     return replace(matrix, models=load_catalog().ids[: matrix.n_models])
-
-
-@pytest.fixture(autouse=True)
-def no_published_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A planted hub alone: a fit beside all published results takes ten seconds, and they say nothing of it."""
-    monkeypatch.setattr(evaluate, "results_of", lambda matrix: (matrix_scores(matrix), matrix.name))
 
 
 @pytest.fixture(scope="module")

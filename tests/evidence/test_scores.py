@@ -99,7 +99,7 @@ def test_study_name__studies_that_repeat_each_other__one_name_of_them() -> None:
     assert study_name("nobody's") == "nobody's"
 
 
-def test_without__studies_images_or_weights__nothing_of_them_is_left() -> None:
+def test_without__studies_or_images__nothing_of_them_is_left() -> None:
     scores = load_scores()
     repeats = "parc_controlled"
     assert study_name(repeats) != repeats or load_studies()[repeats].repeats
@@ -110,11 +110,21 @@ def test_without__studies_images_or_weights__nothing_of_them_is_left() -> None:
     rest = without(scores, image_sets=["cifar10", "pets"])
     assert set(rest["image_set"]) == set(scores["image_set"]) - {"cifar10", "pets"}
     assert len(rest) < len(scores)
-    weights = "timm:vit_base_patch16_224.dino"
-    rest = without(scores, weights=[weights])
-    assert set(rest["weights"]) == set(scores["weights"]) - {weights}
     assert list(rest.index) == list(range(len(rest)))
     pd.testing.assert_frame_equal(without(scores), scores)
+
+
+def test_load_scores__without_weights__the_others_ranked_among_themselves() -> None:
+    matrix = load_matrix("cnn11")
+    left = frozenset(matrix.models[:3])
+    rest = load_scores(without_weights=left)
+    assert set(rest["weights"]) == set(load_scores()["weights"]) - left
+    image_set = matrix.image_sets[0]
+    found = rest[rest["study"].eq(study_name(load_hubs()["cnn11"].source)) & rest["image_set"].eq(image_set)].set_index(
+        "weights"
+    )["score"]
+    values = matrix.performance[3:, 0]
+    np.testing.assert_allclose(found.loc[list(matrix.models[3:])], gaussian_scores(values), atol=1e-12)
 
 
 def test_with_own__named_like_a_published_study__a_study_of_its_own() -> None:

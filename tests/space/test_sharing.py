@@ -70,7 +70,7 @@ def test_push_pull__round_trip__same_space_and_nothing_else(hub: Path, space: Pa
 def test_card__front_matter_and_contents(space: Path) -> None:
     card = huggingface_hub.ModelCard.load(space / "README.md")
     assert card.data.library_name == "fennec-recommender"
-    assert "13 models with history, 0 without, 11 tasks, protocol finetune, hub vit13" in card.text
+    assert "13 models, 11 known image sets, protocol finetune, learned from vit13" in card.text
     assert "cifar10" in card.text
 
 
