@@ -30,7 +30,10 @@ bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; abou
 	$(BIN)/python benchmark/space/leave_one_task_out.py
 	$(BIN)/python benchmark/space/leave_one_study_out.py
 	$(BIN)/python benchmark/space/partial_knowledge.py
+	$(BIN)/python benchmark/space/build_spaces.py
 	$(BIN)/python benchmark/space/certainty.py
+	$(BIN)/python benchmark/space/shortlist.py
+	$(BIN)/python benchmark/space/expectations.py
 	$(BIN)/python benchmark/architectures/train_archi2vec.py
 	$(BIN)/python benchmark/architectures/cold_start.py
 	$(BIN)/python benchmark/architectures/plot_architectures.py

@@ -47,9 +47,9 @@ def left_out_studies() -> Iterator[Case]:
     embeddings, catalog = load_known_embeddings(), load_catalog()
     for case in judged_studies():
         rest = without(load_scores(), studies=[study_name(case.study)])
-        if not rest["protocol"].eq(case.protocol).any():
-            continue
         placed = [model for model in case.models if model in catalog]
+        if not placed or not rest["protocol"].eq(case.protocol).any():
+            continue
         recommender = Recommender().fit(rest, protocol=case.protocol, candidates=placed, catalog=catalog)
         for name, image_set in zip(case.table, case.image_sets, strict=True):
             truth = case.table[name].reindex(list(recommender.models_)).to_numpy(dtype=np.float64)

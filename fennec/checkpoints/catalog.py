@@ -73,6 +73,11 @@ class ModelRecord:
     names: Mapping[str, tuple[str, ...]]
 
     @property
+    def terms(self) -> str:
+        """Whether the licence lets everybody use the weights for everything: open, restricted or unknown."""
+        return terms_of(self.license)
+
+    @property
     def all_names(self) -> tuple[str, ...]:
         """Every name in one piece, `library:NAME` and `source/NAME`, the id first and libraries before sources."""
         whole = [_whole_name(place, name) for place, names in self.names.items() for name in names]
@@ -208,8 +213,8 @@ class Catalog:
         Raises:
             InputError: the condition cannot be read or names an unknown column.
         """
-        _check_condition(condition, [*self.frame.columns, "id"])
-        frame = self.frame.assign(id=self.frame.index)
+        frame = self.frame.assign(id=self.frame.index, terms=self.frame["license"].map(terms_of))
+        _check_condition(condition, list(frame.columns))
         try:
             chosen = frame.query(condition, engine="python")
         except Exception as error:  # pandas raises nearly anything on a bad expression
@@ -221,6 +226,14 @@ LIBRARIES = ("timm", "torchvision", "open_clip", "hf", "hub", "other")  # whose 
 OPEN_CLIP = '"open_clip": ['
 _TEXT = ("library", "architecture", "tag", "family", "pretraining_data", "pretraining_method", "finetuned_on",
          "publisher", "parent", "license", "license_source", "backbone")  # fmt: skip
+
+
+OPEN_LICENSES = ("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0")
+
+
+def terms_of(license_id: str) -> str:
+    """What a licence allows, as far as its name says: open, restricted (anything else), or unknown."""
+    return "unknown" if license_id in ("", "unknown") else "open" if license_id in OPEN_LICENSES else "restricted"
 
 
 def _known(value: Any, kind: Callable[[Any], Known]) -> Known | None:

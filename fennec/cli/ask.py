@@ -29,6 +29,7 @@ from .options import (
     QuietOption,
     RerankOption,
     SeedOption,
+    SiblingsOption,
     SilentOption,
     SpaceOption,
     SplitOption,
@@ -48,9 +49,12 @@ if TYPE_CHECKING:
     from fennec.space.ranking import Ranking
 
 
+N_LISTED = 10  # models of a list without sizes
+
+
 def recommend(
     dataset: DatasetArgument,
-    n: Annotated[int, typer.Option("-n", help="Models to list.", min=1)] = 10,
+    n: Annotated[int | None, typer.Option("-n", help="Models to list; without, the best of four sizes.", min=1)] = None,
     study: StudyOption = "all",
     protocol: ProtocolOption = None,
     proxy: ProxyOption = "fennec-mini",
@@ -63,6 +67,7 @@ def recommend(
     space: SpaceOption = None,
     measured_only: MeasuredOption = False,
     portfolio: PortfolioOption = False,
+    siblings: SiblingsOption = False,
     split: SplitOption = None,
     image_column: ImageColumnOption = None,
     label_column: LabelColumnOption = None,
@@ -78,13 +83,21 @@ def recommend(
 
     if portfolio and rerank:
         raise InputError("--portfolio chooses models to try together, --rerank orders a list; take one of them")
+    if n is None and (where or rerank or portfolio or siblings):
+        n = N_LISTED
     results = known_results(known)
     images = opened(dataset, split, image_column, label_column, quiet=quiet)
     found = _prepared(images, study, protocol, proxy, space, max_images, seed, progress=not quiet)
     task = found.task
     start = time.perf_counter()
     ranking = found.recommender.recommend(
-        task, n=max(n, rerank), where=where, known=results, measured_only=measured_only, portfolio=portfolio
+        task,
+        n=None if n is None else max(n, rerank),
+        where=where,
+        known=results,
+        measured_only=measured_only,
+        portfolio=portfolio,
+        siblings=siblings,
     )
     ranking = replace(ranking, seconds={**found.seconds, "ranking": time.perf_counter() - start})
     if rerank:

@@ -69,6 +69,9 @@ MeasuredOption = Annotated[
     bool, typer.Option("--measured-only", "--warm-only", help="Only models with published results.")
 ]
 PortfolioOption = Annotated[bool, typer.Option("--portfolio", help="Models to try together, of which the best counts.")]
+SiblingsOption = Annotated[
+    bool, typer.Option("--siblings", help="All checkpoints as they come, many of one network and of any size.")
+]
 CatalogOption = Annotated[
     bool,
     typer.Option("--catalog/--no-catalog", help="Rank the models of the catalog beside those with results of yours."),

@@ -45,7 +45,7 @@ def recommendation_html(
     """
     prediction = recommender.predict(task)
     position = {model: row for row, model in enumerate(recommender.models_)}
-    first = ranking.models[0]
+    first = ranking.first
     explained = recommender.explain(task, first.id)
     shown = [position[model] for model in ranking.ids]
     charts = {
@@ -68,6 +68,7 @@ def recommendation_html(
         charts,
         ranking=ranking,
         models=[model.to_dict() for model in ranking.models],
+        first=first.to_dict(),
         n_images=task.n_images,
         data=str(task.taken or images.taken),
         nearest=nearest,

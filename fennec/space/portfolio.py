@@ -1,16 +1,22 @@
-"""What joint draws of results say: how likely a model is among the best, and which few to try together.
+"""Which few of many models to show: different ones that are worth their size, or a set to try together.
 
-In: draws of `Recommender.draws`. Out: probabilities, rows of models.
+In: expected results and draws of a `TransferSpace`, facts of the models. Out: probabilities, rows of models.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fennec.errors import InputError
 
 Floats = NDArray[np.float64]
+SIBLINGS = 2  # checkpoints of one network in a list
+SAME_NETWORK = 1.05  # ratio of sizes of one family up to which two checkpoints count as of one network
+CHEAPER = 5.0  # a model has to be better than those of so many times fewer parameters
+WORTH = 0.01  # by so much, a fraction
 
 
 def in_top(draws: Floats, k: int = 5) -> Floats:
@@ -66,3 +72,59 @@ def best_together(draws: Floats, n: int) -> NDArray[np.intp]:
         taken.append(int(expected.argmax()))
         best = np.maximum(best, draws[:, taken[-1]])
     return np.array(taken, dtype=np.intp)
+
+
+def worth_their_size(expected: ArrayLike, params: ArrayLike) -> NDArray[np.bool_]:
+    """Whether no much smaller model is expected to be nearly as good.
+
+    Args:
+        expected: expected results, fractions, shape (n_models,).
+        params: numbers of parameters, NaN for unknown: such a model counts as worth it and as nobody's rival.
+
+    Returns:
+        Shape (n_models,); False where a model with at most a fifth of the parameters is expected within a point.
+
+    Example:
+        >>> worth_their_size([0.80, 0.805, 0.85], [10e6, 100e6, 1e9]).tolist()
+        [True, False, True]
+    """
+    results, sizes = np.asarray(expected, dtype=np.float64), np.asarray(params, dtype=np.float64)
+    order = np.argsort(sizes, kind="stable")[: np.isfinite(sizes).sum()]
+    best = np.concatenate([[-np.inf], np.maximum.accumulate(results[order])])
+    rival = best[np.searchsorted(sizes[order], sizes / CHEAPER, side="right")]
+    return np.asarray(np.isnan(sizes) | (results - rival > WORTH))
+
+
+def different(
+    ranked: NDArray[np.intp], families: Sequence[str], params: ArrayLike, worth: NDArray[np.bool_], n: int
+) -> NDArray[np.intp]:
+    """The n first of a ranking of which at most two are of one network, and all worth their size.
+
+    Two checkpoints are of one network where they are of one family and their sizes differ by less than 5 %. Where fewer
+    than n are left, the best of the others fill the list, so that nothing is hidden in a small space.
+
+    Args:
+        ranked: rows of models, best first.
+        families: of all models; an empty one is nobody else's.
+        params: of all models, NaN for unknown.
+        worth: of all models, as `worth_their_size` says.
+        n: how many.
+
+    Returns:
+        At most n rows, in the order of the ranking.
+
+    Example:
+        >>> rows, sizes = np.arange(4), [10e6, 10e6, 10e6, 20e6]
+        >>> different(rows, ["vit"] * 4, sizes, np.full(4, True), 3).tolist()
+        [0, 1, 3]
+    """
+    sizes = np.log(np.asarray(params, dtype=np.float64))
+    taken: list[int] = []
+    for row in ranked[worth[ranked]].tolist():
+        alike = [one for one in taken if families[row] and families[one] == families[row]]
+        if np.sum(np.abs(sizes[alike] - sizes[row]) < np.log(SAME_NETWORK)) < SIBLINGS:
+            taken.append(row)
+        if len(taken) == n:
+            break
+    rest = ranked[~np.isin(ranked, taken)][: n - len(taken)]
+    return ranked[np.isin(ranked, [*taken, *rest])]

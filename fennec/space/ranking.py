@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fennec.images.datasets import Taken
 
 
+SCHEMA_VERSION = 2  # of `Ranking.to_dict`; 1 had none
 WIDTH = 180  # of a table where there is no terminal: keeps ids in one piece
 
 
@@ -35,10 +36,14 @@ class RankedModel:
         performance: expected result, a fraction; None where only forward passes were made.
         low: lower end of its 80 % interval.
         high: upper end.
+        behind: difference of the expected result to that of the best model listed, a fraction, 0 or negative.
+        behind_low: lower end of its 80 % interval: what makes a task hard for all models is not in it.
+        behind_high: upper end.
         top5: probability of being among the five best candidates; None where only forward passes were made.
         scores: metrics of a forward pass, by name.
         n_tasks: image sets on which it was measured, in all studies and by all protocols.
         n_studies: studies that did.
+        size: under which of the sizes it is listed, empty in a list without them; its rank is among all candidates.
         record: facts of the model, None when the catalog does not know it.
     """
 
@@ -49,10 +54,14 @@ class RankedModel:
     performance: float | None = None
     low: float | None = None
     high: float | None = None
+    behind: float | None = None
+    behind_low: float | None = None
+    behind_high: float | None = None
     top5: float | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     n_tasks: int = 0
     n_studies: int = 0
+    size: str = ""
     record: ModelRecord | None = None
 
     @property
@@ -70,6 +79,9 @@ class RankedModel:
             "performance": self.performance,
             "low": self.low,
             "high": self.high,
+            "behind": self.behind,
+            "behind_low": self.behind_low,
+            "behind_high": self.behind_high,
             "top5": self.top5,
             "method": self.method,
             "known": self.known,
@@ -80,6 +92,8 @@ class RankedModel:
             "gmacs": record.gmacs if record else None,
             "input_size": record.input_size if record else None,
             "license": (record.license or None) if record else None,
+            "terms": record.terms if record else None,
+            "size": self.size or None,
         }
 
 
@@ -122,12 +136,18 @@ class Ranking:
         """Canonical ids, best first."""
         return tuple(model.id for model in self.models)
 
+    @property
+    def first(self) -> RankedModel:
+        """The model expected to do best; the first of the list where nothing is expected."""
+        return max(self.models, key=lambda model: -1.0 if model.performance is None else model.performance)
+
     def __len__(self) -> int:
         return len(self.models)
 
     def to_dict(self) -> dict[str, Any]:
         """The whole ranking as plain values, ready for JSON."""
         return {
+            "schema_version": SCHEMA_VERSION,
             "task": self.task,
             "data": self.data.to_dict() if self.data is not None else None,
             "hub": self.hub,
@@ -165,11 +185,12 @@ class Ranking:
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
         expected = any(model.performance is not None for model in self.models)
         metrics = list(dict.fromkeys(name for model in self.models for name in model.scores))
+        sized = any(model.size for model in self.models)
         headers = [
+            *(["size"] if sized else []),
             "rank",
             "model",
-            *(["expected", "80 %", "top 5"] if expected else []),
-            "score",
+            *(["expected", "to the first", "top 5"] if expected else ["score"]),
             *metrics,
             "params",
             "GMACs",
@@ -179,19 +200,21 @@ class Ranking:
             table.add_column(header, justify="left" if wide else "right", overflow="fold", no_wrap=not wide)
         table.add_column("license", overflow="fold", no_wrap=True)
         table.add_column("known of it")
+        before = ""
         for model in self.models:
             record = model.record
             table.add_row(
+                *([model.size if model.size != before else ""] if sized else []),
                 str(model.rank),
                 model.id,
-                *(_expectation(model) if expected else []),
-                f"{model.score:+.2f}" if expected else _figure(model.score),
+                *(_expectation(model) if expected else [_figure(model.score)]),
                 *(_figure(model.scores.get(name)) for name in metrics),
                 _millions(record.params if record else None),
                 f"{record.gmacs:.1f}" if record and record.gmacs is not None else "-",
-                (record.license if record else "") or "-",
+                _licence(record),
                 model.known,
             )
+            before = model.size
         return table
 
     def footer(self) -> str:
@@ -201,10 +224,17 @@ class Ranking:
             near = ", ".join(f"{name} ({distance:.2f})" for name, distance in self.nearest_tasks)
             lines.append(f"nearest known tasks (distance, 1 is typical): {near}")
         if any(model.performance is not None for model in self.models):
+            best = self.first
             lines.append(
-                f"expected: result in % by {self.protocol}, with its 80 % interval; top 5: probability in % of being "
-                "one of the five best; score: position among models"
+                f"expected: result in % by {self.protocol}; its 80 % interval is {_percent(best.low)} to "
+                f"{_percent(best.high)} for the best: how hard the data are hardly shows, and moves all models alike"
             )
+            lines.append(
+                "to the first: points to the best of the list, and their 80 % interval; top 5: probability in % of "
+                "being one of the five best"
+            )
+        if any(model.record is not None and model.record.terms == "restricted" for model in self.models):
+            lines.append("!: a licence that restricts the use; read it first")
         lines += [f"note: {note}" for note in self.notes]
         if self.seconds:
             lines.append("time: " + ", ".join(f"{stage} {_duration(value)}" for stage, value in self.seconds.items()))
@@ -321,7 +351,19 @@ def _plain(value: float) -> float | None:
 
 def _expectation(model: RankedModel) -> list[str]:
     chance = "-" if model.top5 is None else f"{100 * model.top5:.0f}"
-    return [_percent(model.performance), f"{_percent(model.low)}-{_percent(model.high)}", chance]
+    if model.behind is None or model.behind_low is None or model.behind_high is None:
+        difference = "-"
+    elif model.behind_low == model.behind_high:
+        difference = "first"
+    else:
+        difference = f"{100 * model.behind:+.1f} ({100 * model.behind_low:+.0f} to {100 * model.behind_high:+.0f})"
+    return [_percent(model.performance), difference, chance]
+
+
+def _licence(record: ModelRecord | None) -> str:
+    if record is None or not record.license:
+        return "unknown"
+    return f"{record.license} !" if record.terms == "restricted" else record.license
 
 
 def _percent(value: float | None) -> str:

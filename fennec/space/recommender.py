@@ -35,32 +35,36 @@ class Recommender(TransferSpace):
         self,
         task: TaskEmbedding | None = None,
         *,
-        n: int = 10,
+        n: int | None = 10,
         where: str | None = None,
         known: Mapping[str, float] | None = None,
         measured_only: bool = False,
         portfolio: bool = False,
+        siblings: bool = False,
         catalog: Catalog | None = None,
     ) -> Ranking:
         """The n models expected to do best on a task.
 
         Args:
             task: embedding of the new task; None ranks by general quality.
-            n: how many models at most.
+            n: how many models at most; None gives the three best of each of four sizes.
             where: condition on catalog columns, for example `params < 30e6`.
             known: results already measured on the task, model id -> fraction in [0, 1].
             measured_only: leave out the models without any published result.
             portfolio: n models to try together instead: the best of them is expected to be as good as can be, so models
                 that fail together are not taken together.
+            siblings: list the first n as they come. Otherwise at most two checkpoints of one network are shown (one
+                family, sizes within 5 %), and no model where one of a fifth of its size is expected within a point.
             catalog: facts of the models; the bundled catalog when None.
 
         Raises:
-            InputError: n is below 1, or as for `predict`.
+            InputError: n is below 1, or None for a portfolio, or as for `predict`.
             NothingToRecommendError: no model satisfies the condition.
         """
         return shortlist(
-            self, task, n=n, where=where, known=known, measured_only=measured_only, portfolio=portfolio, catalog=catalog
-        )
+            self, task, n=n, where=where, known=known, measured_only=measured_only, portfolio=portfolio,
+            siblings=siblings, catalog=catalog,
+        )  # fmt: skip
 
     def explain(self, task: TaskEmbedding | None, model: str) -> Explanation:
         """Where the score of one model comes from.

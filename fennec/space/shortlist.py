@@ -5,21 +5,27 @@ In: a fitted `TransferSpace` and a task. Out: `Ranking`, `Explanation`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fennec.checkpoints.catalog import Catalog, load_catalog
 from fennec.errors import InputError, NothingToRecommendError
+from fennec.measures import weighted_tau
 from fennec.tasks.embedding import TaskEmbedding
 
 from .index import top_k
-from .portfolio import best_together, in_top
+from .portfolio import best_together, different, in_top, worth_their_size
 from .ranking import Contribution, Explanation, RankedModel, Ranking, unread
 from .transfer_space import TransferSpace
 
 ABSTAIN = 0.02  # resemblance below which the images change nothing that can be measured (benchmark/space/certainty.py)
 N_DRAWS = 500  # enough for probabilities to a few hundredths
+SIZES = {"under 10 M": 10e6, "under 30 M": 30e6, "under 100 M": 100e6, "any size": np.inf}  # parameters
+N_OF_A_SIZE = 3
+LITTLE, MUCH = 0.9, 0.7  # agreement with the order for any data, beyond which the images changed it little, or much
 N_PORTFOLIO_DRAWS = 5000  # sets of models are nearer to each other than single ones
 
 
@@ -27,16 +33,19 @@ def shortlist(
     space: TransferSpace,
     task: TaskEmbedding | None,
     *,
-    n: int,
+    n: int | None,
     where: str | None,
     known: Mapping[str, float] | None,
     measured_only: bool,
     portfolio: bool,
+    siblings: bool,
     catalog: Catalog | None,
 ) -> Ranking:
     """What `Recommender.recommend` returns; arguments and errors stand there."""
-    if n < 1:
+    if n is not None and n < 1:
         raise InputError(f"n is {n}; ask for at least one model")
+    if n is None and portfolio:
+        raise InputError("a portfolio is a number of models to try together; say how many with n")
     facts = load_catalog() if catalog is None else catalog
     models = space.models_
     allowed = np.flatnonzero(space.known_[:, 0] > 0) if measured_only else np.arange(len(models))
@@ -52,37 +61,60 @@ def shortlist(
     known = {models[space.row_of(model)]: value for model, value in (known or {}).items()}
     prediction = space.predict(task, known=known)
     if len(allowed) == len(models):
-        best = space.index_.search(prediction.task_vector, n)
+        ranked = space.index_.search(prediction.task_vector, len(models))
     else:
-        best = allowed[top_k(prediction.scores[allowed], n)]
+        ranked = allowed[top_k(prediction.scores[allowed], len(allowed))]
+    records = [facts.get(model) for model in models]
+    params = np.array([record.params if record and record.params else np.nan for record in records])
+    families = [record.family if record else "" for record in records]
+    worth = np.full(len(models), siblings)
+    if not siblings:
+        worth[ranked] = worth_their_size(prediction.performance[ranked], params[ranked])
     nearest, alike = space.nearest_tasks(task), space.resemblance(task)
     notes = _notes(space.name_, task, known, nearest, alike)
     draws = space.draws(task, known=known, n_draws=N_PORTFOLIO_DRAWS if portfolio else N_DRAWS)
     top5 = np.zeros(len(models))
     top5[allowed] = in_top(draws[:, allowed])
-    if portfolio:
-        plain = draws[:, best].max(axis=1).mean()
+    sizes = [""] * len(ranked)
+    if n is None:
+        best, sizes = _by_size(ranked, families, params, worth)
+        notes += _in_words(prediction.performance[best], sizes)
+    elif portfolio:
+        plain = draws[:, ranked[:n]].max(axis=1).mean()
         best = allowed[best_together(draws[:, allowed], n)]
         together = draws[:, best].max(axis=1).mean()
         notes.append(
             f"chosen to be tried together: the best of these {len(best)} is expected at {100 * together:.1f} %, "
             f"the best of the {len(best)} first of the ranking at {100 * plain:.1f} %"
         )
+    elif siblings:
+        best = ranked[:n]
+    else:
+        best = different(ranked, families, params, worth, n)
+    if alike >= ABSTAIN:
+        notes.append(_moved(weighted_tau(prediction.scores[ranked], space.predict(None).scores[ranked])))
+    first = best[prediction.performance[best].argmax()]
+    low, high = np.quantile(draws[:, best] - draws[:, [first]], (0.1, 0.9), axis=0)
+    ranks = {row: rank for rank, row in enumerate(ranked.tolist(), start=1)} if n is None else {}
     rows = tuple(
         RankedModel(
-            rank=rank,
+            rank=ranks.get(row, position + 1),
             id=models[row],
             score=float(prediction.scores[row]),
             performance=float(prediction.performance[row]),
             low=float(prediction.low[row]),
             high=float(prediction.high[row]),
+            behind=float(prediction.performance[row] - prediction.performance[first]),
+            behind_low=float(low[position]),
+            behind_high=float(high[position]),
             top5=float(top5[row]),
             method=_method(space, row, known),
             n_tasks=int(space.known_[row, 0]),
             n_studies=int(space.known_[row, 1]),
-            record=facts.get(models[row]),
+            size=sizes[position],
+            record=records[row],
         )
-        for rank, row in enumerate(best.tolist(), start=1)
+        for position, row in enumerate(best.tolist())
     )
     return Ranking(
         task=task.name if task is not None else "",
@@ -97,6 +129,37 @@ def shortlist(
         skipped=() if task is None else task.skipped,
         data=None if task is None else task.taken,
     )
+
+
+def _by_size(
+    ranked: NDArray[np.intp], families: Sequence[str], params: NDArray[np.float64], worth: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp], list[str]]:
+    """The best of every size, and the sizes; every model once, under the smallest that it fits."""
+    best: list[int] = []
+    sizes: list[str] = []
+    for size, limit in SIZES.items():
+        open_to = np.isfinite(params[ranked]) & (params[ranked] < limit) | np.isinf(limit)
+        found = different(ranked[open_to & ~np.isin(ranked, best)], families, params, worth, N_OF_A_SIZE)
+        best += found.tolist()
+        sizes += [size] * len(found)
+    return np.array(best, dtype=np.intp), sizes
+
+
+def _in_words(expected: NDArray[np.float64], sizes: Sequence[str]) -> list[str]:
+    """What the next size is expected to gain."""
+    best: dict[str, float] = {}
+    for size, value in zip(sizes, expected.tolist(), strict=True):
+        best[size] = max(best.get(size, 0.0), value)
+    gains = [
+        f"{100 * (best[larger] - best[smaller]):+.1f} points from {smaller} to {larger}"
+        for smaller, larger in pairwise(best)
+    ]
+    return [f"the best is expected to gain {', '.join(gains)}"] if gains else []
+
+
+def _moved(agreement: float) -> str:
+    words = "little" if agreement > LITTLE else "much" if agreement < MUCH else "somewhat"
+    return f"the images changed the order {words}: agreement with the order for any data {agreement:.2f} (weighted tau)"
 
 
 def explain(space: TransferSpace, task: TaskEmbedding | None, model: str) -> Explanation:

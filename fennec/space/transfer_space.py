@@ -148,6 +148,8 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
         if self.name_ == ALL_STUDIES:  # others' fine-tunes are evidence, not what anybody would start from
             mine = own.loc[own["study"].eq(study_name(self.study_)), "weights"].drop_duplicates().tolist()
         self.models_ = tuple(dict.fromkeys([*mine, *candidates]))
+        if not self.models_:
+            raise InputError("no model to place: give candidates of the catalog, or a study with results of its own")
         self._place()
         self._count(results, own)
         self._calibrate(results)
