@@ -55,7 +55,7 @@ def shortlist(
         allowed = np.array([row for row in allowed if facts.id_of(models[row]) in chosen], dtype=np.intp)
     if not len(allowed):
         raise NothingToRecommendError(
-            f"none of the {n_models} models of '{space.name_}' satisfies {where!r}; "
+            f"none of the {n_models} models of '{space.name_}' satisfies {where!r}{_smallest(models, facts)}; "
             "loosen the condition or take another study"
         )
     known = {models[space.row_of(model)]: value for model, value in (known or {}).items()}
@@ -143,6 +143,14 @@ def _by_size(
         best += found.tolist()
         sizes += [size] * len(found)
     return np.array(best, dtype=np.intp), sizes
+
+
+def _smallest(models: Sequence[str], facts: Catalog) -> str:
+    """What a budget has to allow at least."""
+    params = facts.frame["params"].reindex(list(models))
+    if params.isna().all():
+        return ""
+    return f" (the smallest model has {params.min() / 1e6:.1f} M parameters, '{params.idxmin()}')"
 
 
 def _in_words(expected: NDArray[np.float64], sizes: Sequence[str]) -> list[str]:
