@@ -183,6 +183,30 @@ def calibration() -> str:
     return markdown(header, rows)
 
 
+def shortlist() -> str:
+    """Regret of the K first of three lists, and trust in differences, mean over studies or hubs."""
+    results = pd.read_csv(RESULTS / "shortlist.csv")
+    means = results.groupby(["left", "list", "measure", "study"])["value"].mean().groupby(level=[0, 1, 2]).mean()
+    wide = means.unstack()
+    rows = [
+        [f"a {left}", name, *(number(wide.loc[(left, name), f"regret@{k}"], 2) for k in (1, 3, 5, 10)),
+         f"{wide.loc[(left, name), 'params@1']:.0f} M", number(wide.loc[(left, name), "difference@80"], 2)]
+        for left in ("study", "task") for name in ("siblings", "two of a network", "default")
+    ]  # fmt: skip
+    header = ["left out", "list", *(f"lost with {k}" for k in (1, 3, 5, 10)), "size of the first", "differences inside"]
+    return markdown(header, rows)
+
+
+def expectations() -> str:
+    """Lists on which every statement of the expert holds."""
+    results = pd.read_csv(RESULTS / "expectations.csv", dtype=str)
+    rows = []
+    for no, part in results.groupby("no", sort=False):
+        fails = part.loc[part["result"] == "fails", "list"]
+        rows.append([str(no), f"{len(part) - len(fails)} of {len(part)}", ", ".join(fails) or "-"])
+    return markdown(["statement", "lists on which it holds", "fails on"], rows)
+
+
 def portfolio() -> str:
     """Regret of the K best of the ranking and of a portfolio of K, mean over hubs."""
     wide = _certainty()
@@ -237,4 +261,4 @@ def proxies_in_the_space() -> str:
 
 TABLES = (
     front_page, leave_one_study_out, leave_one_study_out_all, leave_one_task_out, measures, duels, coverage,
-    calibration, portfolio, resemblance, partial_knowledge, proxies_in_the_space)  # fmt: skip
+    calibration, shortlist, expectations, portfolio, resemblance, partial_knowledge, proxies_in_the_space)  # fmt: skip

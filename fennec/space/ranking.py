@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 SCHEMA_VERSION = 2  # of `Ranking.to_dict`; 1 had none
-WIDTH = 180  # of a table where there is no terminal: keeps ids in one piece
+WIDTH = 184  # of a table where there is no terminal: keeps ids in one piece
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ class Ranking:
         for header in headers:
             wide = header == "model"
             table.add_column(header, justify="left" if wide else "right", overflow="fold", no_wrap=not wide)
-        table.add_column("license", overflow="fold", no_wrap=True)
+        table.add_column("license", overflow="fold", max_width=18)
         table.add_column("known of it")
         before = ""
         for model in self.models:

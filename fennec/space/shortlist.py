@@ -159,7 +159,7 @@ def _in_words(expected: NDArray[np.float64], sizes: Sequence[str]) -> list[str]:
     for size, value in zip(sizes, expected.tolist(), strict=True):
         best[size] = max(best.get(size, 0.0), value)
     gains = [
-        f"{100 * (best[larger] - best[smaller]):+.1f} points from {smaller} to {larger}"
+        f"{100 * (best[larger] - best[smaller]):.1f} points from {smaller} to {larger}"
         for smaller, larger in pairwise(best)
     ]
     return [f"the best is expected to gain {', '.join(gains)}"] if gains else []
