@@ -352,10 +352,12 @@ def _classes(
     found.stray |= dict.fromkeys(live - inner, BESIDE_CLASSES)
     found.label |= {path: path[depth] for path in inner}
     _doubt(found, _names_below(inner, depth, depth + 1))
-    bare = [head for head in heads if _is_bare(head)]
-    if len({meaning(head) for head in bare}) > 1:
-        other = next(head for head in heads if head not in bare)
-        found.notes.append(f"{', '.join(bare)} are taken as classes, as '{other}' beside them is no part")
+    bare = [head for head in heads if MEANINGS.get(head.casefold()) in (TRAIN, VAL, TEST)]
+    if bare:
+        other = next((head for head in heads if head not in bare), None)
+        taken = f"{bare[0]} is taken as a class" if len(bare) == 1 else f"{', '.join(bare)} are taken as classes"
+        beside = f"'{other}' beside {'it' if len(bare) == 1 else 'them'} is no part"
+        found.notes.append(f"{taken}, as {'this is within a part' if other is None else beside}")
 
 
 def _doubt(found: Layout, below: Mapping[str, set[str]]) -> None:
@@ -376,4 +378,5 @@ def _doubt(found: Layout, below: Mapping[str, set[str]]) -> None:
     for head in sorted(name for name, own in below.items() if len(own) > 1):
         if not all(below.values()):
             own = ", ".join(sorted(below[head])[:3])
-            found.notes.append(f"class '{head}' has folders of its own ({own}): are these the classes?")
+            are = f"parts of a dataset? Then give '{head}' alone" if are_parts(below[head]) else "the classes?"
+            found.notes.append(f"class '{head}' has folders of its own ({own}): are these {are}")
