@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from pathlib import Path
 from fennec.errors import InputError
 
 from . import kinds
-from .datasets import N_NAMED
+from .datasets import N_NAMED, count
 from .decode import UnreadableImage
 from .labels import LABEL_COLUMNS, PART_COLUMNS, Wanted, clean_labels, hive_cell, notes_on
 from .listing import Listing, Row
@@ -40,7 +41,7 @@ class Tree:
         load: content of one of them: bytes or a path.
         mark: size or checksum of one of them, as `Listing.mark`.
         folder: that they lie in, None in an archive.
-        empty: folders without a file that is not hidden, sorted.
+        empty: folders without files of their own: hidden ones do not count, nor links to folders met before; sorted.
         empty: paths of folders without files, hidden ones aside.
         notes: what the user should know.
     """
@@ -152,12 +153,24 @@ def _rows_of_folders(tree: Tree, pictures: set[str]) -> tuple[list[Row], list[st
             row = replace(row, label=label or row.label, part=part or row.part)
         rows.append(row)
     holds = {path: ", ".join(f"{n:,} {kind}" for kind, n in found.most_common(3)) for path, found in beside.items()}
-    holds |= {path: "empty" for name in tree.empty if (path := head(_folders(f"{name}/"))) not in holds}
+    holds |= {path: "no files of its own" for name in tree.empty if (path := head(_folders(f"{name}/"))) not in holds}
     lost = [f"'{'/'.join(path)}' ({holds[path]})" for path in sorted(holds) if path and path not in classes]
     if lost:
         more = f" and {len(lost) - N_NAMED} more" if len(lost) > N_NAMED else ""
         layout.notes.append(f"no picture and so no class in {', '.join(lost[:N_NAMED])}{more}")
-    return rows, layout.notes
+    return rows, [*layout.notes, *_named_after_others(pictures)]
+
+
+def _named_after_others(pictures: set[str]) -> list[str]:
+    """A word on pictures that are called like another with something behind: `scan_mask.png` beside `scan.png`."""
+    stems = {name.rpartition(".")[0] for name in pictures}
+    endings = (match for stem in stems if (match := re.fullmatch(r"(.+?)([-_. ][A-Za-z]+)(?:[-_ ]?\d+)?", stem)))
+    often = Counter(match[2] for match in endings if match[1] in stems).most_common(1)
+    return [
+        f"{count(n, 'picture')} called like another with '{ending}' behind: are they pictures of their own?"
+        for ending, n in often
+        if n >= max(2, len(stems) / 10)
+    ]
 
 
 def _side_labels(tree: Tree, pictures: Sequence[str], classes: set[str | None]) -> dict[str, str | None]:
@@ -277,12 +290,13 @@ def _size(path: Path) -> int:
 
 
 def _walk(root: Path, relative: str, seen: set[tuple[int, int]]) -> Iterator[str]:
-    """Relative paths of the files below a directory, and with a `/` behind them of folders without files.
+    """Relative paths of the files below a directory, and with a `/` behind them of folders without files of their own.
 
     Links are followed, each directory entered once.
     """
     status = (root / relative).stat()
     if (status.st_dev, status.st_ino) in seen:
+        yield f"{relative}/"
         return
     seen.add((status.st_dev, status.st_ino))
     try:

@@ -6,6 +6,8 @@ In: `Listing`, what every reader (folder, archive, table, library) makes of its 
 from __future__ import annotations
 
 import hashlib
+import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +17,7 @@ from PIL import Image
 
 from fennec.errors import InputError
 
-from .datasets import ImageDataset, Labels, Taken, count, encode_labels
+from .datasets import N_NAMED, ImageDataset, Labels, Taken, count, encode_labels
 from .decode import Content, UnreadableImage
 from .kinds import CLOSED, STAND_INS, advice
 from .parts import choose_parts
@@ -113,7 +115,7 @@ def take(listing: Listing, split: str | None) -> ImageDataset:
     texts = Counter(rows[index].label for index in labelled)
     across_parts, across_classes, complete = _duplicates(listing, kept, chosen)
     help_ = advice(set(not_read))
-    notes = [*listing.notes, *([help_] if help_ else []), *([] if complete else [PARTLY])]
+    notes = [*listing.notes, *_alike(class_names), *([help_] if help_ else []), *([] if complete else [PARTLY])]
     taken = Taken(
         name=listing.name,
         n_images=len(kept),
@@ -137,6 +139,17 @@ def take(listing: Listing, split: str | None) -> ImageDataset:
         tuple((row.item, "no such file") for row in bad if row.problem == MISSING),
         taken=taken,
     )
+
+
+def _alike(class_names: Sequence[str]) -> list[str]:
+    """A word on classes whose names differ only in capitals, between words, or in how accents are coded."""
+    same: dict[str, list[str]] = defaultdict(list)
+    for name in class_names:
+        words = unicodedata.normalize("NFC", name).casefold().strip()
+        same[re.sub(r"(?<=\w)[\s_-]+(?=[^\W_])", " ", words)].append(name)
+    pairs = [f"'{names[0]}' and '{names[1]}'" for names in same.values() if len(names) > 1]
+    more = f" (and {len(pairs) - N_NAMED} more such names)" if len(pairs) > N_NAMED else ""
+    return [f"written almost alike and taken as different classes: {', '.join(pairs[:N_NAMED])}{more}"] if pairs else []
 
 
 def _nothing(listing: Listing, chosen: Sequence[str], not_read: Counter[str]) -> str:

@@ -352,12 +352,17 @@ def _classes(
     found.stray |= dict.fromkeys(live - inner, BESIDE_CLASSES)
     found.label |= {path: path[depth] for path in inner}
     _doubt(found, _names_below(inner, depth, depth + 1))
+    generic = [head for head in heads if is_generic(head)]
+    if len(generic) == 1 < len(heads):  # `images` beside `masks`
+        beside = next(head for head in heads if head not in generic)
+        note = f"{generic[0]} is taken as a class, as '{beside}' beside it holds pictures too"
+        found.notes += [note] if note not in found.notes else []
     bare = [head for head in heads if MEANINGS.get(head.casefold()) in (TRAIN, VAL, TEST)]
     if bare:
         other = next((head for head in heads if head not in bare), None)
         taken = f"{bare[0]} is taken as a class" if len(bare) == 1 else f"{', '.join(bare)} are taken as classes"
-        beside = f"'{other}' beside {'it' if len(bare) == 1 else 'them'} is no part"
-        found.notes.append(f"{taken}, as {'this is within a part' if other is None else beside}")
+        why = f"'{other}' beside {'it' if len(bare) == 1 else 'them'} is no part"
+        found.notes.append(f"{taken}, as {'this is within a part' if other is None else why}")
 
 
 def _doubt(found: Layout, below: Mapping[str, set[str]]) -> None:

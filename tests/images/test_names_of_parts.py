@@ -126,6 +126,10 @@ def test_classes__below_folders_taken_as_classes__said(tree: Callable[[Files], P
         (("Train", "Test", "Masks"), "Test, Train are taken as classes, as 'Masks' beside them is no part"),
         (("train", "other"), "train is taken as a class, as 'other' beside it is no part"),
         (("train/a", "other"), "train is taken as a class, as 'other' beside it is no part"),
+        (
+            ("train/images", "train/masks", "test/images", "test/masks"),
+            "images is taken as a class, as 'masks'",
+        ),
         (("train/train/a", "train/test/a", "test/a"), "test, train are taken as classes, as this is within a part"),
         (
             ("data/train/a", "data/test/a", "other"),

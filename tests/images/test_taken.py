@@ -114,6 +114,47 @@ def test_files__folder_beside_the_classes_without_a_picture__said(
     assert str(taken).endswith(f"no picture and so no class in {said}")
 
 
+def test_files__link_to_a_class_folder__said(tmp_path: Path) -> None:
+    root = as_folder(tmp_path / "set", {**many("cats", 3), **many("dogs", 3)})
+    for link, target in (("kitties", root / "cats"), ("dogs/loop", root)):
+        (root / link).symlink_to(target, target_is_directory=True)
+    taken = open_dataset(root).taken
+    assert taken.class_counts == {"cats": 3, "dogs": 3}
+    assert taken.notes == ("no picture and so no class in 'kitties' (no files of its own)",)
+
+
+@pytest.mark.parametrize(
+    ("endings", "said"),
+    [
+        (
+            ("", "_mask", "_mask_1"),
+            ("12 pictures called like another with '_mask' behind: are they pictures of their own?",),
+        ),
+        (("_left", "_right", "_1"), ()),
+    ],
+)
+def test_files__masks_beside_their_pictures__said(
+    tree: Callable[[Files], Path], endings: Sequence[str], said: tuple[str, ...]
+) -> None:
+    names = [f"{c}/scan ({n}){ending}.png" for c in "ab" for n in range(3) for ending in endings]
+    assert open_dataset(tree(files(*names))).taken.notes == said
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("Cat", "cat", "dog"), "'Cat' and 'cat'"),
+        (("red_oak", "red oak", "elm"), "'red oak' and 'red_oak'"),
+        (("na\u00efve", "nai\u0308ve"), "'nai\u0308ve' and 'na\u00efve'"),
+        (("-1", "1", "C", "C++", "+", "-"), None),
+    ],
+)
+def test_classes__written_almost_alike__said(names: Sequence[str], said: str | None) -> None:
+    pictures = [coded(index) for index in range(2 * len(names))]
+    taken = open_pictures(pictures, [*names, *names]).taken
+    assert taken.notes == (() if said is None else (f"written almost alike and taken as different classes: {said}",))
+
+
 @pytest.mark.parametrize("kind", [None, "zip", "tar"])
 def test_files__empty_folder_beside_the_classes__said(tmp_path: Path, kind: str | None) -> None:
     root = as_folder(tmp_path / "set", {**many("train/cats", 3), **many("train/dogs", 3), **many("val/cats", 3)})
@@ -122,7 +163,7 @@ def test_files__empty_folder_beside_the_classes__said(tmp_path: Path, kind: str 
     (root / "train/emus/.gitkeep").touch()
     source = root if kind is None else shutil.make_archive(str(root), kind, root)
     assert open_dataset(source).taken.notes == (
-        "no picture and so no class in 'train/emus' (empty), 'train/owls' (empty)",
+        "no picture and so no class in 'train/emus' (no files of its own), 'train/owls' (no files of its own)",
     )
 
 
