@@ -304,6 +304,14 @@ def _names_below(live: Collection[Folders], depth: int, lower: int) -> dict[str,
     return below
 
 
+def _names_inside(paths: Collection[Folders]) -> set[str]:
+    """Names of folders at the top, or below the one that holds all pictures and is called for that (`images`)."""
+    names = {path[0] if path else "" for path in paths}
+    if len(names) == 1 and is_generic(next(iter(names))):
+        return _names_inside({path[1:] for path in paths}) or names
+    return names - {""}
+
+
 def _part_and_class(names: Collection[str]) -> dict[str, tuple[str, str]]:
     """Part and class of folders that are named after both (`trainA`, `trainB`, `testA`, `testB`), else nothing."""
     found: dict[str, tuple[str, str]] = {}
@@ -351,7 +359,7 @@ def _classes(
         return
     found.stray |= dict.fromkeys(live - inner, BESIDE_CLASSES)
     found.label |= {path: path[depth] for path in inner}
-    _doubt(found, _names_below(inner, depth, depth + 1))
+    _doubt(found, {head: _names_inside({path[depth + 1 :] for path in inner if path[depth] == head}) for head in heads})
     generic = [head for head in heads if is_generic(head)]
     if len(generic) == 1 < len(heads):  # `images` beside `masks`
         beside = next(head for head in heads if head not in generic)

@@ -110,6 +110,7 @@ def test_parts__named_with_the_class__both_read(tree: Callable[[Files], Path], n
         ("fold_1", "fold_2", "fold_3"),
         ("color", "grayscale", "segmented"),
         ("40X", "100X"),
+        ("amazon/images", "dslr/images"),
         ("real/train", "sketch/train", "real/test", "sketch/test"),
         ("train/art", "train/clipart", "test/art", "test/clipart"),
     ],
