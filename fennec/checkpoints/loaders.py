@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from fennec.errors import ArtifactError, InputError, MissingExtraError, UnsupportedModelError, did_you_mean
 
 from .names import as_spelt, ask_back, current_timm_name
-from .weights import WeightFile, download, fetch, filling, fitted, read_weights, write_weights
+from .weights import WeightFile, download, fetch, filling, fitted, read_weights, refusing, resized, write_weights
 
 if TYPE_CHECKING:
     import torch
@@ -98,7 +98,7 @@ def load_timm(rest: str, weights: str | Path | None, *, n_classes: int | None = 
         file = read_weights(weights)
         stated = full if full in timm.models.get_arch_pretrained_cfgs(architecture) else architecture
         overlay = {"state_dict": file.state, "label_offset": _label_offset(stated, file)}
-        with filling(f"timm:{full}", weights, _timm_heads) as found:
+        with filling(f"timm:{full}", weights, _timm_heads) as found, refusing(f"timm:{full}", weights):
             model = timm.create_model(stated, pretrained=True, pretrained_cfg_overlay=overlay, **options)
         vars(model)["pretrained_cfg"].pop("state_dict")  # a second copy of the weights
         has_head = found["head"]
@@ -108,6 +108,7 @@ def load_timm(rest: str, weights: str | Path | None, *, n_classes: int | None = 
             file.note,
             "" if has_head or model.num_classes == 0 else NO_HEAD,
             "" if stated == full and tag else taken,
+            resized(model, file.state, _timm_heads),
         )
 
     def split(batch: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fennec.errors import ArtifactError, OfflineError
+from fennec.errors import ArtifactError, FennecError, OfflineError
 
 if TYPE_CHECKING:
     import torch
@@ -353,3 +353,30 @@ def filling(name: str, path: str | Path, heads: Heads) -> Iterator[dict[str, boo
             yield found
         finally:
             Module.load_state_dict = original  # type: ignore[method-assign]
+
+
+@contextmanager
+def refusing(name: str, path: str | Path) -> Iterator[None]:
+    """What a library that works on a file before it is checked cannot work on does not fit.
+
+    Raises:
+        ArtifactError: anything failed.
+    """
+    try:
+        yield
+    except FennecError:
+        raise
+    except Exception as error:
+        raise ArtifactError(f"'{path}' does not hold weights of '{name}': {' '.join(str(error).split())}") from error
+
+
+def resized(model: torch.nn.Module, state: Mapping[str, Tensor], heads: Heads) -> str:
+    """A word on tensors beyond the head that a library has brought to another size, such as those of positions."""
+    wanted, head = model.state_dict(), heads(model)
+    names = [key for key, value in state.items()
+             if key in wanted and value.numel() != wanted[key].numel() and not key.startswith(head)]  # fmt: skip
+    if not names:
+        return ""
+    first = names[0]
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"resized to fit: '{first}' from {tuple(state[first].shape)} to {tuple(wanted[first].shape)}{more}"

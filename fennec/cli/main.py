@@ -15,7 +15,7 @@ import typer
 
 from fennec import __version__
 from fennec.errors import FennecError, NothingToRecommendError, said
-from fennec.reports.console import results_apart
+from fennec.reports.console import move_output, results_apart
 from fennec.settings import is_debug
 
 from . import ask, build, lookup, measure, share
@@ -95,6 +95,7 @@ for command, arguments in COMMANDS.items():
 
 def main() -> None:
     """Entry point: run the command, turn errors into one line and an exit code."""
+    move_output()
     try:
         app()
     except NothingToRecommendError as error:

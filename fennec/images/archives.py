@@ -16,7 +16,7 @@ import weakref
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import IO, Any
 
@@ -129,7 +129,8 @@ def _open_zip(path: Path) -> Tree:
     def mark(name: str) -> Hashable:
         return members[name].file_size, members[name].CRC
 
-    return Tree(_stem(path.name), str(path), sorted(members), load, mark)
+    folders = (_clean(path, name) for name in inside if name.endswith("/"))
+    return Tree(_stem(path.name), str(path), sorted(members), load, mark, empty=_empty(folders, members))
 
 
 def _open_tar(path: Path) -> Tree:
@@ -138,8 +139,15 @@ def _open_tar(path: Path) -> Tree:
     except (tarfile.TarError, OSError, EOFError, lzma.LZMAError) as error:
         raise InputError(f"'{path}' is not a readable tar archive: {error}") from error
     members = {clean: member for name, member in archive.members.items() if (clean := _clean(path, name))}
+    folders = (_clean(path, name) for name in archive.folders)
     return Tree(_stem(path.name), str(path), sorted(members), lambda name: archive.read(members[name]),
-                lambda name: members[name].size)  # fmt: skip
+                lambda name: members[name].size, empty=_empty(folders, members))  # fmt: skip
+
+
+def _empty(folders: Iterable[str], files: Iterable[str]) -> list[str]:
+    """Folders that hold neither files nor folders, sorted."""
+    there = set(filter(None, folders))
+    return sorted(there - {str(above) for path in (*files, *there) for above in PurePosixPath(path).parents})
 
 
 class _Tar:
@@ -156,6 +164,7 @@ class _Tar:
             self.file.seek(0)
         with tarfile.open(fileobj=self.file, mode="r:") as archive:
             self.members = dict(_files(archive.getmembers()))
+            self.folders = [member.name for member in archive.getmembers() if member.isdir()]
         self.lock = Lock()  # one file position for all threads
 
     def read(self, member: tarfile.TarInfo) -> bytes:

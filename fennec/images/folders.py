@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,11 +17,12 @@ from pathlib import Path
 from fennec.errors import InputError
 
 from . import kinds
+from .datasets import N_NAMED, count
 from .decode import UnreadableImage
 from .labels import LABEL_COLUMNS, PART_COLUMNS, Wanted, clean_labels, hive_cell, notes_on
 from .listing import Listing, Row
 from .manifests import is_manifest_name, label_rows, list_tables
-from .parts import check_shards, lay_out
+from .parts import Folders, check_shards, lay_out
 from .tables import TABLES, Beside, read_table
 
 SIDE_LABELS = ("cls", "label")  # beside a picture of the same name: its class as text
@@ -39,6 +41,8 @@ class Tree:
         load: content of one of them: bytes or a path.
         mark: size or checksum of one of them, as `Listing.mark`.
         folder: that they lie in, None in an archive.
+        empty: folders without files of their own: hidden ones do not count, nor links to folders met before; sorted.
+        empty: paths of folders without files, hidden ones aside.
         notes: what the user should know.
     """
 
@@ -48,6 +52,7 @@ class Tree:
     load: Callable[[str], bytes | Path]
     mark: Callable[[str], Hashable]
     folder: Path | None = None
+    empty: Sequence[str] = ()
     notes: tuple[str, ...] = ()
 
     def head(self, name: str) -> bytes:
@@ -74,9 +79,10 @@ def open_tree(path: Path) -> Tree:
     Raises:
         InputError: a folder of it cannot be read.
     """
-    names = sorted(_walk(path, "", set()))
+    found = sorted(_walk(path, "", set()))
+    names, empty = [name for name in found if name[-1] != "/"], [name[:-1] for name in found if name[-1] == "/"]
     name = path.resolve().name or str(path)
-    return Tree(name, str(path), names, lambda name: path / name, lambda name: _size(path / name), path)
+    return Tree(name, str(path), names, lambda name: path / name, lambda name: _size(path / name), path, empty)
 
 
 def list_tree(tree: Tree, wanted: Wanted) -> Listing:
@@ -121,8 +127,15 @@ def _rows_of_folders(tree: Tree, pictures: set[str]) -> tuple[list[Row], list[st
     photos = [name for name in tree.names if name in pictures or kinds.suffix(name) in kinds.CLOSED]
     layout = lay_out(Counter(_folders(name) for name in photos))
     part_at = {path[: path.index(part) + 1] if part in path else path: part for path, part in layout.part.items()}
-    above_classes = {path[: path.index(label)] for path, label in layout.label.items() if label in path}
+    classes = {path[: path.index(label) + 1] for path, label in layout.label.items() if label in path}
+    above_classes = {path[:-1] for path in classes}
+
+    def head(path: Folders) -> Folders:
+        """The folder on a path that lies where the classes lie, nothing where there is none."""
+        return next((path[: n + 1] for n in range(len(path) - 1, -1, -1) if path[:n] in above_classes), ())
+
     rows = []
+    beside: dict[Folders, Counter[str]] = defaultdict(Counter)  # what folders hold that lie where the classes lie
     for name in tree.names:
         path = _folders(name)
         if name in pictures or kinds.suffix(name) in kinds.CLOSED:
@@ -131,13 +144,33 @@ def _rows_of_folders(tree: Tree, pictures: set[str]) -> tuple[list[Row], list[st
         else:
             above = (part_at[path[:n]] for n in range(len(path), 0, -1) if path[:n] in part_at)
             kind = _kind_inside(tree, name) if above_classes else _kind(name)
-            own = (path[n] for n in range(len(path) - 1, -1, -1) if path[:n] in above_classes)
-            row = Row(name, next(own, None) if kind in kinds.STAND_INS else None, next(above, None), kind)
+            own = head(path)
+            is_class = bool(own) and kind in kinds.STAND_INS and own[-1].lower() not in kinds.DOCUMENTS
+            beside[own][kind] += 1
+            row = Row(name, own[-1] if is_class else None, next(above, None), kind)
         if "=" in name:
             label, part = _told(name)
             row = replace(row, label=label or row.label, part=part or row.part)
         rows.append(row)
-    return rows, layout.notes
+    holds = {path: ", ".join(f"{n:,} {kind}" for kind, n in found.most_common(3)) for path, found in beside.items()}
+    holds |= {path: "no files of its own" for name in tree.empty if (path := head(_folders(f"{name}/"))) not in holds}
+    lost = [f"'{'/'.join(path)}' ({holds[path]})" for path in sorted(holds) if path and path not in classes]
+    if lost:
+        more = f" and {len(lost) - N_NAMED} more" if len(lost) > N_NAMED else ""
+        layout.notes.append(f"no picture and so no class in {', '.join(lost[:N_NAMED])}{more}")
+    return rows, [*layout.notes, *_named_after_others(pictures)]
+
+
+def _named_after_others(pictures: set[str]) -> list[str]:
+    """A word on pictures that are called like another with something behind: `scan_mask.png` beside `scan.png`."""
+    stems = {name.rpartition(".")[0] for name in pictures}
+    endings = (match for stem in stems if (match := re.fullmatch(r"(.+?)([-_. ][A-Za-z]+)(?:[-_ ]?\d+)?", stem)))
+    often = Counter(match[2] for match in endings if match[1] in stems).most_common(1)
+    return [
+        f"{count(n, 'picture')} called like another with '{ending}' behind: are they pictures of their own?"
+        for ending, n in often
+        if n >= max(2, len(stems) / 10)
+    ]
 
 
 def _side_labels(tree: Tree, pictures: Sequence[str], classes: set[str | None]) -> dict[str, str | None]:
@@ -257,18 +290,23 @@ def _size(path: Path) -> int:
 
 
 def _walk(root: Path, relative: str, seen: set[tuple[int, int]]) -> Iterator[str]:
-    """Relative paths of the files below a directory; links are followed, each directory entered once."""
+    """Relative paths of the files below a directory, and with a `/` behind them of folders without files of their own.
+
+    Links are followed, each directory entered once.
+    """
     status = (root / relative).stat()
     if (status.st_dev, status.st_ino) in seen:
+        yield f"{relative}/"
         return
     seen.add((status.st_dev, status.st_ino))
     try:
         entries = sorted(os.scandir(root / relative), key=lambda entry: entry.name)
     except PermissionError as error:
         raise InputError(f"cannot read the folder '{root / relative}': {error.strerror}") from error
-    for entry in entries:
-        if kinds.is_hidden(entry.name):
-            continue
+    shown = [entry for entry in entries if not kinds.is_hidden(entry.name)]
+    if relative and not shown:
+        yield f"{relative}/"
+    for entry in shown:
         path = f"{relative}/{entry.name}" if relative else entry.name
         if entry.is_dir():
             yield from _walk(root, path, seen)

@@ -26,6 +26,9 @@ STAND_INS = CLOSED | frozenset([
     ".nrrd", ".fits", ".fit", ".svs", ".ndpi", ".czi", ".nd2", ".lif", ".vsi", ".mng", ".jbig2", ".pcx", ".wmf",
     ".emf"
 ])  # fmt: skip
+DOCUMENTS = frozenset(
+    ["doc", "docs", "documentation", "manual", "manuals", "papers", "about"]
+)  # folders beside classes
 TOOL_NAMES = frozenset([
     "__macosx", "__pycache__", "@eadir", "@__thumb", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "lost+found",
     "thumbs.db", "ehthumbs.db", "desktop.ini"

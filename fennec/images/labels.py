@@ -17,6 +17,7 @@ from urllib.parse import unquote
 from fennec.errors import InputError, did_you_mean
 
 from . import parts
+from .datasets import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -248,8 +249,8 @@ def _column(frame: pd.DataFrame, column: str, names: Mapping[str, Sequence[str]]
         sizes = [len(value) if _is_list(value) else 0 for value in values]
         if max(sizes) > 1:
             n_several = sum(size > 1 for size in sizes)
-            return Labels(None, (), (f"column '{column}' has several labels for {n_several:,} pictures, which Fennec "
-                                     "cannot use: taken without labels",))  # fmt: skip
+            return Labels(None, (), (f"column '{column}' has several labels for {count(n_several, 'picture')}, "
+                                     "which Fennec cannot use: taken without labels",))  # fmt: skip
         values = [value[0] if size else None for value, size in zip(values, sizes, strict=True)]
     if any(isinstance(value, dict) for value in values):
         first = next(value for value in values if isinstance(value, dict))
@@ -292,8 +293,9 @@ def _one_hot(frame: pd.DataFrame) -> Labels | None:
     chosen = [[column for column in columns if answers[column][row] in YES] for row in range(len(frame))]
     several = sum(len(names) > 1 for names in chosen)
     if several:
-        return Labels(None, (), (f"columns {', '.join(columns[:3])} ... have several labels for {several:,} pictures, "
-                                 "which Fennec cannot use: taken without labels",))  # fmt: skip
+        return Labels(None, (), (f"columns {', '.join(columns[:3])} ... have several labels for "
+                                 f"{count(several, 'picture')}, which Fennec cannot use: "
+                                 "taken without labels",))  # fmt: skip
     return Labels([names[0] if names else None for names in chosen], tuple(columns))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,21 +71,40 @@ def list_torchvision(name: str, split: str | None, wanted: Wanted) -> Listing:
             continue
         break
     found = list_pairs(f"torchvision:{name}", dataset)
-    return replace(found, parts=_parts_at_hand(kind, root, found.chosen or ()))
+    others = _others_at_hand(kind, root, found.chosen or ())
+    parts = ("train", "test") if "train" in inspect.signature(kind).parameters else (*(found.chosen or ()), *others)
+    return replace(found, parts=parts, others=tuple(_without_labels(name, other) for other in others.values()))
 
 
-def _parts_at_hand(kind: Any, root: str, chosen: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of all parts of a dataset of torchvision that can be opened without a download."""
+def _others_at_hand(kind: Any, root: str, chosen: tuple[str, ...]) -> dict[str, Any]:
+    """The parts of a dataset of torchvision that were not chosen and can be opened without a download, by name."""
     accepted = inspect.signature(kind).parameters
-    if "train" in accepted:
-        return ("train", "test")
-    there = list(chosen)
-    for name in ("train", "val", "test") if "split" in accepted else ():
+    names = ("train", "test") if "train" in accepted else ("train", "val", "test") if "split" in accepted else ()
+    there = {}
+    for name in names:
         with contextlib.suppress(InputError):
-            if name not in there:
-                make_torchvision(kind, root, name, download=False)
-                there.append(name)
-    return tuple(there)
+            if name not in chosen:
+                there[name] = make_torchvision(kind, root, name, download=False)
+    return there
+
+
+def _without_labels(name: str, dataset: Any) -> Listing:
+    """Pictures of a list of pairs (picture, class number)."""
+    rows = [Row(f"image {index}") for index in range(len(dataset))]
+    return Listing(name, name, rows, lambda index: dataset[index][0], _mark(dataset))
+
+
+def _mark(dataset: Any) -> Callable[[int], Hashable] | None:
+    """What tells pictures of a list of pairs apart at no cost: their arrays, or the sizes of their files."""
+    data: Any = getattr(dataset, "data", None)
+    if getattr(data, "ndim", 0) > 2 and len(data) == len(dataset):
+        return lambda index: hash(np.asarray(data[index]).tobytes())
+    for value in vars(dataset).values():
+        if isinstance(value, (list, tuple)) and len(value) == len(dataset) > 0:
+            files = [entry[0] if isinstance(entry, tuple) and entry else entry for entry in value]
+            if all(isinstance(file, (str, Path)) for file in files) and Path(files[0]).is_file():
+                return lambda index: Path(files[index]).stat().st_size
+    return None
 
 
 def make_torchvision(kind: Any, root: str, split: str | None, *, download: bool) -> Any:
@@ -153,7 +173,7 @@ def list_pairs(name: str, dataset: Any) -> Listing:
     part = getattr(dataset, "split", getattr(dataset, "_split", None))
     if hasattr(dataset, "train") and isinstance(dataset.train, bool):
         part = "train" if dataset.train else "test"
-    return Listing(name, name, rows, lambda index: dataset[index][0], chosen=(part,) if isinstance(part, str) else (),
+    return replace(_without_labels(name, dataset), rows=rows, chosen=(part,) if isinstance(part, str) else (),
                    notes=notes_on(labels))  # fmt: skip
 
 
@@ -179,10 +199,14 @@ def list_hugging_face(name: str, split: str | None, wanted: Wanted) -> Listing:
             splits = list(saved) if isinstance(saved, library.DatasetDict) else []
             chosen = choose_parts(splits, split, where) if splits or split is not None else ()
             table = library.concatenate_datasets([saved[part] for part in chosen]) if splits else saved
+            others = [saved[part] for part in splits if part not in chosen]
         else:
             splits = library.get_dataset_split_names(repository, config or None)
             chosen = choose_parts(splits, split, where)
-            table = library.load_dataset(repository, config or None, split="+".join(chosen))
+            table, *others = (
+                library.load_dataset(repository, config or None, split=part)
+                for part in ("+".join(chosen), *(part for part in splits if part not in chosen))
+            )
     except (ConnectionError, library.exceptions.DatasetNotFoundError, OSError) as error:
         raise OfflineError(
             f"cannot get 'hf:{name}' ({(str(error) or type(error).__name__).splitlines()[0]}); check the name and the "
@@ -192,7 +216,10 @@ def list_hugging_face(name: str, split: str | None, wanted: Wanted) -> Listing:
         raise
     except Exception as error:  # of the library's many readers
         raise InputError(f"cannot open 'hf:{name}': {' '.join(str(error).split()) or type(error).__name__}") from error
-    return _list_table(table, where, wanted, chosen, tuple(splits))
+    listing = _list_table(table, where, wanted, chosen, tuple(splits))
+    column = listing.columns["image"]
+    return replace(listing, others=tuple(
+        _pictures_of(other, column, where) for other in others if column in other.column_names))  # fmt: skip
 
 
 def _list_table(table: Any, where: str, wanted: Wanted, chosen: tuple[str, ...], splits: tuple[str, ...]) -> Listing:
@@ -218,33 +245,38 @@ def _list_table(table: Any, where: str, wanted: Wanted, chosen: tuple[str, ...],
         labels, used, notes = found.values, found.columns, found.notes
     elif wanted.label is not None:
         raise InputError(f"'{where}' has no column '{wanted.label}' for --label-column; it has {column} alone")
-    rows = [
-        Row(f"row {index}", None if labels is None else labels[index], None if parts is None else parts[index])
-        for index in range(len(table))
-    ]
+    pictures = _pictures_of(table, column, where)
+    for index, row in enumerate(pictures.rows):
+        row.label = None if labels is None else labels[index]
+        row.part = None if parts is None else parts[index]
+    columns = {"image": column} | ({"label": ", ".join(used)} if used else {})
+    columns |= {"part": ", ".join(part_columns)} if part_columns else {}
+    unused = [name for name in table.column_names if name not in (column, *part_columns, *used)]
+    names, asked = (None, None) if parts is not None else (splits, chosen)
+    return replace(pictures, parts=names, chosen=asked, columns=columns, columns_not_used=tuple(unused), notes=notes)
+
+
+def _pictures_of(table: Any, column: str, where: str) -> Listing:
+    """Pictures of one split of `datasets`, without labels."""
+    import datasets as library
+    import pyarrow.compute as pc
+
     raw = table.cast_column(column, library.Image(decode=False)).select_columns([column])
+    cells = raw.data.column(column) if raw._indices is None else raw.flatten_indices().data.column(column)
+    sizes = pc.binary_length(pc.struct_field(cells, "bytes")).to_pylist()
+    paths = pc.struct_field(cells, "path").to_pylist()
+    rows = [Row(f"row {index}", problem="without a picture" if size is None and path is None else None)
+            for index, (size, path) in enumerate(zip(sizes, paths, strict=True))]  # fmt: skip
 
     def load(index: int) -> Any:
         value = raw[index][column] or {}
         return value.get("bytes") or value.get("path")
 
-    for row, lost in zip(rows, _without_picture(raw, column), strict=True):
-        row.problem = "without a picture" if lost else None
-    columns = {"image": column} | ({"label": ", ".join(used)} if used else {})
-    columns |= {"part": ", ".join(part_columns)} if part_columns else {}
-    unused = [name for name in table.column_names if name not in (column, *part_columns, *used)]
-    names, asked = (None, None) if parts is not None else (splits, chosen)
-    return Listing(where, where, rows, load, parts=names, chosen=asked, columns=columns,
-                   columns_not_used=tuple(unused), notes=notes)  # fmt: skip
+    def mark(index: int) -> Hashable:
+        path = Path(paths[index] or "")
+        return sizes[index] if sizes[index] is not None else path.stat().st_size if path.is_file() else -1
 
-
-def _without_picture(raw: Any, column: str) -> list[bool]:
-    """Whether each row lacks a picture."""
-    import pyarrow.compute as pc
-
-    cells = raw.data.column(column) if raw._indices is None else raw.flatten_indices().data.column(column)
-    empty = pc.and_(pc.is_null(pc.struct_field(cells, "bytes")), pc.is_null(pc.struct_field(cells, "path")))
-    return [bool(value) for value in pc.or_(pc.is_null(cells), empty).to_pylist()]
+    return Listing(where, where, rows, load, mark)
 
 
 def _refuse_columns(wanted: Wanted, where: str) -> None:

@@ -6,14 +6,18 @@ In: `Listing`, what every reader (folder, archive, table, library) makes of its 
 from __future__ import annotations
 
 import hashlib
+import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from PIL import Image
+
 from fennec.errors import InputError
 
-from .datasets import ImageDataset, Labels, Taken, count, encode_labels
+from .datasets import N_NAMED, ImageDataset, Labels, Taken, count, encode_labels
 from .decode import Content, UnreadableImage
 from .kinds import CLOSED, STAND_INS, advice
 from .parts import choose_parts
@@ -56,6 +60,7 @@ class Listing:
         chosen: parts that the reader has chosen already, all rows being theirs; None to choose among the rows.
         columns: which column serves as what.
         columns_not_used: the others.
+        others: parts that were not chosen, to look for equal pictures in them.
         notes: what the user should know.
     """
 
@@ -68,6 +73,7 @@ class Listing:
     chosen: tuple[str, ...] | None = None
     columns: dict[str, str] = field(default_factory=dict)
     columns_not_used: tuple[str, ...] = ()
+    others: tuple[Listing, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -109,7 +115,7 @@ def take(listing: Listing, split: str | None) -> ImageDataset:
     texts = Counter(rows[index].label for index in labelled)
     across_parts, across_classes, complete = _duplicates(listing, kept, chosen)
     help_ = advice(set(not_read))
-    notes = [*listing.notes, *([help_] if help_ else []), *([] if complete else [PARTLY])]
+    notes = [*listing.notes, *_alike(class_names), *([help_] if help_ else []), *([] if complete else [PARTLY])]
     taken = Taken(
         name=listing.name,
         n_images=len(kept),
@@ -133,6 +139,17 @@ def take(listing: Listing, split: str | None) -> ImageDataset:
         tuple((row.item, "no such file") for row in bad if row.problem == MISSING),
         taken=taken,
     )
+
+
+def _alike(class_names: Sequence[str]) -> list[str]:
+    """A word on classes whose names differ only in capitals, between words, or in how accents are coded."""
+    same: dict[str, list[str]] = defaultdict(list)
+    for name in class_names:
+        words = unicodedata.normalize("NFC", name).casefold().strip()
+        same[re.sub(r"(?<=\w)[\s_-]+(?=[^\W_])", " ", words)].append(name)
+    pairs = [f"'{names[0]}' and '{names[1]}'" for names in same.values() if len(names) > 1]
+    more = f" (and {len(pairs) - N_NAMED} more such names)" if len(pairs) > N_NAMED else ""
+    return [f"written almost alike and taken as different classes: {', '.join(pairs[:N_NAMED])}{more}"] if pairs else []
 
 
 def _nothing(listing: Listing, chosen: Sequence[str], not_read: Counter[str]) -> str:
@@ -165,44 +182,46 @@ def _duplicates(listing: Listing, kept: Sequence[int], chosen: Sequence[str]) ->
 
     Contents are read only where marks are equal, and only up to `HASHED_BYTES`.
     """
-    rows, mine = listing.rows, set(kept)
-    others = [index for index, row in enumerate(rows) if row.problem is None and chosen and row.part not in chosen
-              and row.part is not None]  # fmt: skip
-    pool = [*kept, *others]
-    if listing.mark is None and len(pool) > HASHED_ROWS:
+    rows = listing.rows
+    mine = [(listing, index) for index in kept]
+    others = [(listing, index) for index, row in enumerate(rows) if row.problem is None and chosen
+              and row.part not in chosen and row.part is not None]  # fmt: skip
+    others += [(other, index) for other in listing.others for index, row in enumerate(other.rows) if not row.problem]
+    pool = [*mine, *others]
+    if len(pool) > (MARKED_ROWS if all(each.mark for each in (listing, *listing.others)) else HASHED_ROWS):
         return 0, 0, False
-    if len(pool) > MARKED_ROWS:
-        return 0, 0, False
-    mark = listing.mark or (lambda index: None)
     marked: dict[Hashable, list[int]] = defaultdict(list)
-    for index in pool:
-        marked[mark(index)].append(index)
+    for at, (source, index) in enumerate(pool):
+        marked[source.mark(index) if source.mark else None].append(at)
+    labels = [rows[index].label for index in kept]
     across_parts = across_classes = n_bytes = 0
     for group in marked.values():
-        if len({(index in mine, rows[index].label) for index in group}) < 2:
+        if len({(labels[at] if at < len(mine) else None, at < len(mine)) for at in group}) < 2:
             continue
         equal: dict[bytes, list[int]] = defaultdict(list)
-        for index in group:
-            content = _bytes(listing, index)
+        for at in group:
+            content = _bytes(*pool[at])
             if content is None:
                 continue
             n_bytes += len(content)
             if n_bytes > HASHED_BYTES:
                 return across_parts, across_classes, False
-            equal[hashlib.blake2b(content, digest_size=16).digest()].append(index)
+            equal[hashlib.blake2b(content, digest_size=16).digest()].append(at)
         for same in equal.values():
-            here = [index for index in same if index in mine]
+            here = [at for at in same if at < len(mine)]
             across_parts += len(here) if len(here) < len(same) else 0
-            across_classes += len(here) if len({rows[index].label for index in here}) > 1 else 0
+            across_classes += len(here) if len({labels[at] for at in here}) > 1 else 0
     return across_parts, across_classes, True
 
 
 def _bytes(listing: Listing, index: int) -> bytes | None:
-    """Encoded content of a row, None where it cannot be read or is a picture already."""
+    """Encoded content of a row, or the pixels of what is a picture already; None where it cannot be read."""
     try:
         content = listing.load(index)
         if isinstance(content, (str, Path)):
             return Path(content).read_bytes()
-        return content if isinstance(content, bytes) else None
+        if isinstance(content, Image.Image):
+            return f"{content.mode} {content.size} ".encode() + content.tobytes()
+        return content
     except (OSError, UnreadableImage):
         return None

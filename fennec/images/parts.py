@@ -304,6 +304,14 @@ def _names_below(live: Collection[Folders], depth: int, lower: int) -> dict[str,
     return below
 
 
+def _names_inside(paths: Collection[Folders]) -> set[str]:
+    """Names of folders at the top, or below the one that holds all pictures and is called for that (`images`)."""
+    names = {path[0] if path else "" for path in paths}
+    if len(names) == 1 and is_generic(next(iter(names))):
+        return _names_inside({path[1:] for path in paths}) or names
+    return names - {""}
+
+
 def _part_and_class(names: Collection[str]) -> dict[str, tuple[str, str]]:
     """Part and class of folders that are named after both (`trainA`, `trainB`, `testA`, `testB`), else nothing."""
     found: dict[str, tuple[str, str]] = {}
@@ -351,11 +359,18 @@ def _classes(
         return
     found.stray |= dict.fromkeys(live - inner, BESIDE_CLASSES)
     found.label |= {path: path[depth] for path in inner}
-    _doubt(found, _names_below(inner, depth, depth + 1))
-    bare = [head for head in heads if _is_bare(head)]
-    if len({meaning(head) for head in bare}) > 1:
-        other = next(head for head in heads if head not in bare)
-        found.notes.append(f"{', '.join(bare)} are taken as classes, as '{other}' beside them is no part")
+    _doubt(found, {head: _names_inside({path[depth + 1 :] for path in inner if path[depth] == head}) for head in heads})
+    generic = [head for head in heads if is_generic(head)]
+    if len(generic) == 1 < len(heads):  # `images` beside `masks`
+        beside = next(head for head in heads if head not in generic)
+        note = f"{generic[0]} is taken as a class, as '{beside}' beside it holds pictures too"
+        found.notes += [note] if note not in found.notes else []
+    bare = [head for head in heads if MEANINGS.get(head.casefold()) in (TRAIN, VAL, TEST)]
+    if bare:
+        other = next((head for head in heads if head not in bare), None)
+        taken = f"{bare[0]} is taken as a class" if len(bare) == 1 else f"{', '.join(bare)} are taken as classes"
+        why = f"'{other}' beside {'it' if len(bare) == 1 else 'them'} is no part"
+        found.notes.append(f"{taken}, as {'this is within a part' if other is None else why}")
 
 
 def _doubt(found: Layout, below: Mapping[str, set[str]]) -> None:
@@ -376,4 +391,5 @@ def _doubt(found: Layout, below: Mapping[str, set[str]]) -> None:
     for head in sorted(name for name, own in below.items() if len(own) > 1):
         if not all(below.values()):
             own = ", ".join(sorted(below[head])[:3])
-            found.notes.append(f"class '{head}' has folders of its own ({own}): are these the classes?")
+            are = f"parts of a dataset? Then give '{head}' alone" if are_parts(below[head]) else "the classes?"
+            found.notes.append(f"class '{head}' has folders of its own ({own}): are these {are}")

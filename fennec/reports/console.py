@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -25,6 +26,22 @@ if TYPE_CHECKING:
 
 N_SKIPPED = 5  # images named that could not be read
 _RESULTS: ContextVar[TextIO | None] = ContextVar("where results go, standard output when None", default=None)
+
+
+def move_output() -> None:
+    """Give `sys.stdout` a descriptor of its own and point descriptor 1 at standard error, for the rest of the process.
+
+    Code in C, and programs that a library starts, write to descriptor 1 and would stand among the results.
+    """
+    try:
+        if sys.stdout.fileno() != 1 or sys.stderr.fileno() != 2:
+            return
+        sys.stdout.flush()
+        own = os.dup(1)
+        os.dup2(2, 1)
+    except (AttributeError, OSError, ValueError):  # one of them is closed, or no file
+        return
+    sys.stdout = os.fdopen(own, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)
 
 
 @contextmanager

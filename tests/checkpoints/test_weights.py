@@ -184,6 +184,23 @@ def test_load__head_missing_or_of_another_size__features_without_a_source_head(n
     assert len(set(keys[1:])) == 1  # the head that nobody trained is no part of it
 
 
+def test_load__positions_of_another_size__said(tmp_path: Path) -> None:
+    for side in (160, 192):
+        save_file(timm.create_model("test_vit", img_size=side).state_dict(), tmp_path / f"{side}.safetensors")
+    same, larger = (
+        Encoder.load("timm:test_vit.r160_in1k", weights=tmp_path / f"{side}.safetensors") for side in (160, 192)
+    )
+    assert same.notes == ()
+    assert larger.notes == ("resized to fit: 'pos_embed' from (1, 145, 64) to (1, 101, 64)",)
+
+
+def test_load__first_layer_that_the_library_cannot_adapt__refused(tmp_path: Path) -> None:
+    state = timm.create_model("resnet18").state_dict()
+    torch.save({**state, "conv1.weight": state["conv1.weight"][:, :1]}, tmp_path / "w.pth")
+    with pytest.raises(ArtifactError, match="w.pth' does not hold weights of 'timm:resnet18.a1_in1k'"):
+        Encoder.load("timm:resnet18.a1_in1k", weights=tmp_path / "w.pth")
+
+
 def test_load__inception__transform_input_and_auxiliary_classifiers(tmp_path: Path) -> None:
     state = models.inception_v3(weights=None, init_weights=False).state_dict()
     batch, found = torch.rand(2, 3, 299, 299), []

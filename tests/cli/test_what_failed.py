@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,9 @@ import torch
 from tests.cli.conftest import Run, one_line
 
 NETWORKS = """
+import ctypes
+import os
+
 import torch
 from torch import nn
 
@@ -38,6 +43,12 @@ class Chatty(nn.Sequential):
 def chatty():
     print("making it")
     return Chatty(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 4))
+
+def written_in_c():
+    os.system("echo from a program")
+    if os.name == "posix":
+        ctypes.CDLL(None).puts(b"from C, and written when the process ends")
+    return chatty()
 """
 
 
@@ -81,6 +92,16 @@ def test_commands__model_that_prints__results_alone_on_standard_output(run: Run,
     table = run("score", image_folder, "--models", "testnets:chatty", "--metric", "ncc")[1]
     assert table.startswith("pets: best 1 of 1 models")
     assert "hello" not in table
+
+
+def test_score__model_and_program_that_write_to_descriptor_1__results_alone_on_standard_output(
+    image_folder: Path,
+) -> None:
+    command = [sys.executable, "-m", "fennec.cli.main", "score", str(image_folder), "--models", "testnets:written_in_c"]
+    done = subprocess.run([*command, "--metric", "ncc", "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["models"][0]["model"] == "testnets:written_in_c"
+    assert "from a program\n" in done.stderr
+    assert sys.platform == "win32" or "from C, and written when the process ends\n" in done.stderr
 
 
 @pytest.mark.parametrize("engine", ["serial", "process"])

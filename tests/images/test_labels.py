@@ -144,7 +144,7 @@ def test_labels__one_column_for_each_class__read(tmp_path: Path) -> None:
     assert dataset.taken.columns["label"] == "MEL, NV"
     several = open_dataset(table(tmp_path, frame.assign(NV=[1, 1, 1, 0])))
     assert several.labels is None
-    assert "several labels for 1 pictures" in str(several.taken)
+    assert "several labels for 1 picture," in str(several.taken)
 
 
 def test_labels__column_of_an_unknown_name__named_and_chosen(tmp_path: Path) -> None:
@@ -198,4 +198,4 @@ def test_labels__no_classes_at_all__a_word(tmp_path: Path) -> None:
     assert "labels such as 'a|b' are taken as one class each" in str(mixed.taken)
     lists = rows_of("abcd", [["x"], ["x", "y"], ["y"], ["x"]])
     lists.to_parquet(tmp_path / "p.parquet")
-    assert "several labels for 1 pictures" in str(open_dataset(tmp_path / "p.parquet").taken)
+    assert "several labels for 1 picture," in str(open_dataset(tmp_path / "p.parquet").taken)

@@ -110,6 +110,7 @@ def test_parts__named_with_the_class__both_read(tree: Callable[[Files], Path], n
         ("fold_1", "fold_2", "fold_3"),
         ("color", "grayscale", "segmented"),
         ("40X", "100X"),
+        ("amazon/images", "dslr/images"),
         ("real/train", "sketch/train", "real/test", "sketch/test"),
         ("train/art", "train/clipart", "test/art", "test/clipart"),
     ],
@@ -120,9 +121,36 @@ def test_classes__below_folders_taken_as_classes__said(tree: Callable[[Files], P
     assert str(dataset.taken).count("alone") == 1
 
 
-def test_classes__part_names_beside_another__said(tree: Callable[[Files], Path]) -> None:
-    dataset = open_dataset(tree({k: v for name in ("Train", "Test", "Masks") for k, v in many(name, 2).items()}))
-    assert "Test, Train are taken as classes, as 'Masks' beside them is no part" in str(dataset.taken)
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("Train", "Test", "Masks"), "Test, Train are taken as classes, as 'Masks' beside them is no part"),
+        (("train", "other"), "train is taken as a class, as 'other' beside it is no part"),
+        (("train/a", "other"), "train is taken as a class, as 'other' beside it is no part"),
+        (
+            ("train/images", "train/masks", "test/images", "test/masks"),
+            "images is taken as a class, as 'masks'",
+        ),
+        (("train/train/a", "train/test/a", "test/a"), "test, train are taken as classes, as this is within a part"),
+        (
+            ("data/train/a", "data/test/a", "other"),
+            "(test, train): are these parts of a dataset? Then give 'data'",
+        ),
+    ],
+)
+def test_classes__called_like_parts__said(tree: Callable[[Files], Path], names: Sequence[str], said: str) -> None:
+    dataset = open_dataset(tree({k: v for name in names for k, v in many(name, 2).items()}))
+    assert said in str(dataset.taken)
+
+
+@pytest.mark.parametrize("inside", [("train/a", "train/b", "val/a", "val/b"), ("train/a", "train/b", "val"),
+                                    ("train/images/a", "train/images/b", "val/images/a")])  # fmt: skip
+def test_parts__plain_pictures_in_a_folder_beside_them__counted(
+    tree: Callable[[Files], Path], inside: Sequence[str]
+) -> None:
+    taken = open_dataset(tree({k: v for name in (*inside, "other") for k, v in many(name, 2).items()})).taken
+    assert (taken.part, taken.class_counts) == ("train", {"a": 2, "b": 2})
+    assert taken.not_read == {"beside the parts": 2}
 
 
 def test_parts__below_some_of_the_classes__said(tree: Callable[[Files], Path]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from fennec.errors import InputError
 from fennec.images.datasets import ImageDataset, Taken
 from fennec.images.open import open_dataset, open_pictures
 
-from .made import Files, coded, counts, files, many, rows_of, table
+from .made import Files, as_folder, coded, counts, files, many, rows_of, table
 
 
 def test_files__of_other_kinds__counted(tree: Callable[[Files], Path]) -> None:
@@ -95,6 +96,75 @@ def test_files__more_beside_the_folders_than_in_them__no_classes(tree: Callable[
 def test_files__folders_within_one_class__a_word(tree: Callable[[Files], Path]) -> None:
     dataset = open_dataset(tree({**many("photos/x", 3), **many("photos/y", 3), **many("paper", 1)}))
     assert "class 'photos' has folders of its own (x, y): are these the classes?" in str(dataset.taken)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("docs/a.pdf", "docs/in/b.pdf", "docs/c.txt"), "'docs' (2 .pdf, 1 .txt)"),
+        (("owls/a.txt",), "'owls' (1 .txt)"),
+        (("Docs/a.pdf", "owls/README"), "'Docs' (1 .pdf), 'owls' (1 of unknown kind)"),
+    ],
+)
+def test_files__folder_beside_the_classes_without_a_picture__said(
+    tree: Callable[[Files], Path], names: Sequence[str], said: str
+) -> None:
+    taken = open_dataset(tree({**many("cats", 3), **many("dogs", 3), **dict.fromkeys(names, b"text")})).taken
+    assert (taken.class_counts, sum(taken.not_read.values())) == ({"cats": 3, "dogs": 3}, len(names))
+    assert str(taken).endswith(f"no picture and so no class in {said}")
+
+
+def test_files__link_to_a_class_folder__said(tmp_path: Path) -> None:
+    root = as_folder(tmp_path / "set", {**many("cats", 3), **many("dogs", 3)})
+    for link, target in (("kitties", root / "cats"), ("dogs/loop", root)):
+        (root / link).symlink_to(target, target_is_directory=True)
+    taken = open_dataset(root).taken
+    assert taken.class_counts == {"cats": 3, "dogs": 3}
+    assert taken.notes == ("no picture and so no class in 'kitties' (no files of its own)",)
+
+
+@pytest.mark.parametrize(
+    ("endings", "said"),
+    [
+        (
+            ("", "_mask", "_mask_1"),
+            ("12 pictures called like another with '_mask' behind: are they pictures of their own?",),
+        ),
+        (("_left", "_right", "_1"), ()),
+    ],
+)
+def test_files__masks_beside_their_pictures__said(
+    tree: Callable[[Files], Path], endings: Sequence[str], said: tuple[str, ...]
+) -> None:
+    names = [f"{c}/scan ({n}){ending}.png" for c in "ab" for n in range(3) for ending in endings]
+    assert open_dataset(tree(files(*names))).taken.notes == said
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("Cat", "cat", "dog"), "'Cat' and 'cat'"),
+        (("red_oak", "red oak", "elm"), "'red oak' and 'red_oak'"),
+        (("na\u00efve", "nai\u0308ve"), "'nai\u0308ve' and 'na\u00efve'"),
+        (("-1", "1", "C", "C++", "+", "-"), None),
+    ],
+)
+def test_classes__written_almost_alike__said(names: Sequence[str], said: str | None) -> None:
+    pictures = [coded(index) for index in range(2 * len(names))]
+    taken = open_pictures(pictures, [*names, *names]).taken
+    assert taken.notes == (() if said is None else (f"written almost alike and taken as different classes: {said}",))
+
+
+@pytest.mark.parametrize("kind", [None, "zip", "tar"])
+def test_files__empty_folder_beside_the_classes__said(tmp_path: Path, kind: str | None) -> None:
+    root = as_folder(tmp_path / "set", {**many("train/cats", 3), **many("train/dogs", 3), **many("val/cats", 3)})
+    for name in ("train/owls/deep", "train/emus", ".cache", "runs"):
+        (root / name).mkdir(parents=True)
+    (root / "train/emus/.gitkeep").touch()
+    source = root if kind is None else shutil.make_archive(str(root), kind, root)
+    assert open_dataset(source).taken.notes == (
+        "no picture and so no class in 'train/emus' (no files of its own), 'train/owls' (no files of its own)",
+    )
 
 
 def test_duplicates__across_parts_and_classes__counted(tree: Callable[[Files], Path]) -> None:
