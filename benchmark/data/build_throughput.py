@@ -27,8 +27,10 @@ PROTOCOL = (
     "the newest release of torch counts"
 )
 CAVEATS = (
-    "Training was published on one RTX 3090 only (torch 1.12). Names of earlier releases of timm lead to the network "
-    "of today; {n_left} networks without a graph here are left out. Reading pictures from a disk is not in it"
+    "Training was published on one RTX 3090 only, with torch 1.12, which had no fused attention: transformers on "
+    "large pictures train faster today than these rates and what is estimated from them. Names of earlier releases of "
+    "timm lead to the network of today; {n_left} networks without a graph here are left out. Reading pictures from a "
+    "disk is not in it"
 )
 CARD = """# throughput.parquet and cost_weights.csv
 
