@@ -36,6 +36,7 @@ bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; abou
 	$(BIN)/python benchmark/space/expectations.py
 	$(BIN)/python benchmark/architectures/train_archi2vec.py
 	$(BIN)/python benchmark/architectures/cold_start.py
+	$(BIN)/python benchmark/architectures/cost_model.py
 	$(BIN)/python benchmark/architectures/plot_architectures.py
 	$(BIN)/python benchmark/space/speed.py
 	$(BIN)/python benchmark/space/scoring_time.py
@@ -47,5 +48,6 @@ bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; abou
 	[ ! -d ../shared ] || $(BIN)/python benchmark/lab24/engines.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/data/build_models.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/data/build_studies.py
+	[ ! -d ../shared ] || $(BIN)/python benchmark/data/build_throughput.py
 	$(BIN)/python benchmark/pages/documentation.py
 	$(BIN)/python benchmark/pages/tables.py

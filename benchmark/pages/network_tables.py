@@ -59,4 +59,15 @@ def cold_start() -> str:
     return markdown(header, rows)
 
 
-TABLES = (proxy, archi2vec, cold_start)
+def cost_model() -> str:
+    """How far off time and memory of networks are, factors of error."""
+    results = pd.read_csv(RESULTS / "cost_model.csv").fillna({"device": ""})
+    rows = [
+        [row.check, row.device or "-", f"{row.n:,}", str(row.n_families), f"{row.median_factor:.2f}",
+         f"{row.p90_factor:.2f}", f"{row.bias:.2f}"]
+        for row in results.itertuples()
+    ]  # fmt: skip
+    return markdown(["check", "device", "figures", "families", "median factor", "90 % factor", "bias"], rows)
+
+
+TABLES = (proxy, archi2vec, cold_start, cost_model)
