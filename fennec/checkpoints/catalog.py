@@ -203,17 +203,20 @@ class Catalog:
         usable &= ~self.frame["architecture"].str.startswith("test_")
         return tuple(self.frame.index[usable | self.frame.index.isin(read_added())])
 
-    def where(self, condition: str) -> tuple[str, ...]:
+    def where(self, condition: str, costs: pd.DataFrame | None = None) -> tuple[str, ...]:
         """Ids of the models that satisfy a condition on the columns.
 
         Args:
             condition: a comparison such as `params < 30e6 and license == 'apache-2.0'`; text columns
                 allow `family.str.startswith('resnet')`. Unknown facts satisfy no comparison.
+            costs: further columns, as of `CostModel.costs`, by its column `id`.
 
         Raises:
             InputError: the condition cannot be read or names an unknown column.
         """
         frame = self.frame.assign(id=self.frame.index, terms=self.frame["license"].map(terms_of))
+        if costs is not None:
+            frame = frame.join(costs.set_index("id"))
         _check_condition(condition, list(frame.columns))
         try:
             chosen = frame.query(condition, engine="python")

@@ -14,6 +14,7 @@ from fennec.reports.console import print_json, print_ranking, print_text, typed,
 from .options import (
     CsvOption,
     DatasetArgument,
+    DeviceClassOption,
     DeviceOption,
     HtmlOption,
     ImageColumnOption,
@@ -68,6 +69,7 @@ def recommend(
     measured_only: MeasuredOption = False,
     portfolio: PortfolioOption = False,
     siblings: SiblingsOption = False,
+    device_class: DeviceClassOption = "rtx3090",
     split: SplitOption = None,
     image_column: ImageColumnOption = None,
     label_column: LabelColumnOption = None,
@@ -98,6 +100,7 @@ def recommend(
         measured_only=measured_only,
         portfolio=portfolio,
         siblings=siblings,
+        device=device_class,
     )
     ranking = replace(ranking, seconds={**found.seconds, "ranking": time.perf_counter() - start})
     if rerank:

@@ -72,6 +72,9 @@ PortfolioOption = Annotated[bool, typer.Option("--portfolio", help="Models to tr
 SiblingsOption = Annotated[
     bool, typer.Option("--siblings", help="All checkpoints as they come, many of one network and of any size.")
 ]
+DeviceClassOption = Annotated[
+    str, typer.Option("--device-class", help="Whose times and memory: rtx3090, rtx4090, ..., or here after 'calibrate'.")
+]
 CatalogOption = Annotated[
     bool,
     typer.Option("--catalog/--no-catalog", help="Rank the models of the catalog beside those with results of yours."),

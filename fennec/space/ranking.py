@@ -43,6 +43,10 @@ class RankedModel:
         scores: metrics of a forward pass, by name.
         n_tasks: image sets on which it was measured, in all studies and by all protocols.
         n_studies: studies that did.
+        train_minutes: to fine-tune all weights on the task's images, ten epochs, on the device named in the ranking.
+        memory_gb: peak of that, 32 pictures at once in mixed precision with AdamW; an estimate.
+        images_per_second: inference on that device.
+        cost_from: where the two rates come from: measured, scaled (from another input size) or estimated.
         size: under which of the sizes it is listed, empty in a list without them; its rank is among all candidates.
         record: facts of the model, None when the catalog does not know it.
     """
@@ -61,6 +65,10 @@ class RankedModel:
     scores: Mapping[str, float] = field(default_factory=dict)
     n_tasks: int = 0
     n_studies: int = 0
+    train_minutes: float | None = None
+    memory_gb: float | None = None
+    images_per_second: float | None = None
+    cost_from: str = ""
     size: str = ""
     record: ModelRecord | None = None
 
@@ -93,6 +101,10 @@ class RankedModel:
             "input_size": record.input_size if record else None,
             "license": (record.license or None) if record else None,
             "terms": record.terms if record else None,
+            "train_minutes": self.train_minutes,
+            "memory_gb": self.memory_gb,
+            "images_per_second": self.images_per_second,
+            "cost_from": self.cost_from or None,
             "size": self.size or None,
         }
 
@@ -116,6 +128,7 @@ class Ranking:
         n_images: images that were looked at, None where there were none.
         skipped: pairs (item, reason) of images that could not be read.
         data: what was taken of the dataset and what was not, None without images.
+        device: whose times and memory are shown, empty where none are.
     """
 
     task: str
@@ -130,6 +143,7 @@ class Ranking:
     n_images: int | None = None
     skipped: tuple[tuple[str, str], ...] = ()
     data: Taken | None = None
+    device: str = ""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -160,6 +174,7 @@ class Ranking:
             "seconds": dict(self.seconds),
             "n_images": self.n_images,
             "skipped": [list(pair) for pair in self.skipped],
+            "device": self.device or None,
         }
 
     def to_frame(self) -> pd.DataFrame:
@@ -193,7 +208,7 @@ class Ranking:
             *(["expected", "to the first", "top 5"] if expected else ["score"]),
             *metrics,
             "params",
-            "GMACs",
+            *(["train min", "GB"] if self.device else ["GMACs"]),
         ]
         for header in headers:
             wide = header == "model"
@@ -210,7 +225,11 @@ class Ranking:
                 *(_expectation(model) if expected else [_figure(model.score)]),
                 *(_figure(model.scores.get(name)) for name in metrics),
                 _millions(record.params if record else None),
-                f"{record.gmacs:.1f}" if record and record.gmacs is not None else "-",
+                *(
+                    [_short(model.train_minutes, model.cost_from), _short(model.memory_gb)]
+                    if self.device
+                    else [f"{record.gmacs:.1f}" if record and record.gmacs is not None else "-"]
+                ),
                 _licence(record),
                 model.known,
             )
@@ -232,6 +251,12 @@ class Ranking:
             lines.append(
                 "to the first: points to the best of the list, and their 80 % interval; top 5: probability in % of "
                 "being one of the five best"
+            )
+        if self.device:
+            n_images = "1,000 images" if self.data is None else f"the {self.data.n_images:,} images"
+            lines.append(
+                f"train min, GB: minutes to fine-tune all weights on {n_images}, ten epochs, and peak memory with 32 at "
+                f"once, on {self.device}; ~ is estimated from the network, the rest published"
             )
         if any(model.record is not None and model.record.terms == "restricted" for model in self.models):
             lines.append("!: a licence that restricts the use; read it first")
@@ -358,6 +383,13 @@ def _expectation(model: RankedModel) -> list[str]:
     else:
         difference = f"{100 * model.behind:+.1f} ({100 * model.behind_low:+.0f} to {100 * model.behind_high:+.0f})"
     return [_percent(model.performance), difference, chance]
+
+
+def _short(value: float | None, source: str = "") -> str:
+    """Two digits, with a mark where nobody measured it."""
+    if value is None or value != value:
+        return "-"
+    return f"{'~' * (source == 'estimated')}{value:.0f}" if value >= 10 else f"{'~' * (source == 'estimated')}{value:.1f}"
 
 
 def _licence(record: ModelRecord | None) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from fennec.checkpoints.catalog import Catalog
+from fennec.checkpoints.cost import TRAINED_ON
 from fennec.tasks.embedding import TaskEmbedding
 
 from .artifact import load_space, save_space, shipped_space
@@ -41,6 +42,7 @@ class Recommender(TransferSpace):
         measured_only: bool = False,
         portfolio: bool = False,
         siblings: bool = False,
+        device: str = TRAINED_ON,
         catalog: Catalog | None = None,
     ) -> Ranking:
         """The n models expected to do best on a task.
@@ -55,6 +57,8 @@ class Recommender(TransferSpace):
                 that fail together are not taken together.
             siblings: list the first n as they come. Otherwise at most two checkpoints of one network are shown (one
                 family, sizes within 5 %), and no model where one of a fifth of its size is expected within a point.
+            device: whose times and memory are shown, and meant in conditions such as `train_minutes < 30`: one of
+                `fennec.checkpoints.cost.DEVICES`, or `here` on a machine that was calibrated.
             catalog: facts of the models; the bundled catalog when None.
 
         Raises:
@@ -63,7 +67,7 @@ class Recommender(TransferSpace):
         """
         return shortlist(
             self, task, n=n, where=where, known=known, measured_only=measured_only, portfolio=portfolio,
-            siblings=siblings, catalog=catalog,
+            siblings=siblings, device=device, catalog=catalog,
         )  # fmt: skip
 
     def explain(self, task: TaskEmbedding | None, model: str) -> Explanation:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fennec.checkpoints.catalog import Catalog, load_catalog
+from fennec.checkpoints.cost import load_cost_model
 from fennec.errors import InputError, NothingToRecommendError
 from fennec.measures import weighted_tau
 from fennec.tasks.embedding import TaskEmbedding
@@ -25,6 +26,8 @@ ABSTAIN = 0.02  # resemblance below which the images change nothing that can be 
 N_DRAWS = 500  # enough for probabilities to a few hundredths
 SIZES = {"under 10 M": 10e6, "under 30 M": 30e6, "under 100 M": 100e6, "any size": np.inf}  # parameters
 N_OF_A_SIZE = 3
+N_IMAGES = 1000  # that times stand for where there are none
+COSTS = ("train_minutes", "memory_gb", "images_per_second", "cost_from")
 LITTLE, MUCH = 0.9, 0.7  # agreement with the order for any data, beyond which the images changed it little, or much
 N_PORTFOLIO_DRAWS = 5000  # sets of models are nearer to each other than single ones
 
@@ -39,6 +42,7 @@ def shortlist(
     measured_only: bool,
     portfolio: bool,
     siblings: bool,
+    device: str,
     catalog: Catalog | None,
 ) -> Ranking:
     """What `Recommender.recommend` returns; arguments and errors stand there."""
@@ -50,8 +54,10 @@ def shortlist(
     models = space.models_
     allowed = np.flatnonzero(space.known_[:, 0] > 0) if measured_only else np.arange(len(models))
     n_models = len(allowed)
+    n_images = N_IMAGES if task is None else task.n_images if task.taken is None else task.taken.n_images
+    costs = load_cost_model(catalog).costs(models, n_images=n_images, device=device)
     if where is not None:
-        chosen = set(facts.where(where))
+        chosen = set(facts.where(where, costs))
         allowed = np.array([row for row in allowed if facts.id_of(models[row]) in chosen], dtype=np.intp)
     if not len(allowed):
         raise NothingToRecommendError(
@@ -111,6 +117,7 @@ def shortlist(
             method=_method(space, row, known),
             n_tasks=int(space.known_[row, 0]),
             n_studies=int(space.known_[row, 1]),
+            **costs.loc[row, list(COSTS)].to_dict(),
             size=sizes[position],
             record=records[row],
         )
@@ -128,6 +135,7 @@ def shortlist(
         n_images=None if task is None else task.n_images,
         skipped=() if task is None else task.skipped,
         data=None if task is None else task.taken,
+        device=device,
     )
 
 
