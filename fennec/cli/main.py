@@ -43,7 +43,7 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     ask.recommend: (
         "photos/",
         "sklearn:digits -n 5 --json",
-        'data.zip --where "params < 30e6" --known tried.csv',
+        'data.zip --where "params < 30e6 and train_minutes < 30" --known tried.csv',
     ),
     ask.score: (
         "photos/ --models timm:resnet18.a1_in1k,timm:vit_tiny_patch16_224",
@@ -62,6 +62,7 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
         "my-space --results ours.csv --images pets=photos/pets --images cars=cars.zip",
         "my-space --results measured/",
     ),
+    measure.calibrate: ("--seconds 1",),
     measure.bench: (
         "measured --models timm:resnet18.a1_in1k,mynets:small --task pets=photos/pets --task cars=cars.zip",
         "measured --models ... --task ... --engine ray --shard 2/4",

@@ -1,4 +1,4 @@
-"""The commands that measure: `bench`, `compare` and `evaluate`."""
+"""The commands that measure: `calibrate`, `bench`, `compare` and `evaluate`."""
 
 from __future__ import annotations
 
@@ -25,6 +25,28 @@ from .options import (
 )
 
 KINDS = ("finetune", "linear_probe")
+
+
+def calibrate(
+    like: Annotated[
+        str | None, typer.Option("--like", help="Device class that is scaled: rtx3090 on a GPU, i7-12700h on a CPU.")
+    ] = None,
+    device: DeviceOption = None,
+    seconds: Annotated[float, typer.Option("--seconds", help="To time each of two networks, training and not.")] = 3.0,
+    as_json: JsonOption = False,
+    quiet: SilentOption = False,
+) -> None:
+    """Time two small networks here, so that 'recommend --device-class here' shows this machine's minutes."""
+    from dataclasses import asdict
+
+    from fennec.bench import calibrate as timing
+
+    found = timing.calibrate(like=like, device=device, seconds=seconds, report=teller(quiet))
+    if as_json:
+        print_json(asdict(found))
+    else:
+        print_text(f"{found.measured_on}: training takes {found.training:.1f} times as long as on {found.device}, "
+                   f"inference {found.inference:.1f} times; used by --device-class here")  # fmt: skip
 
 
 def bench(

@@ -73,7 +73,8 @@ SiblingsOption = Annotated[
     bool, typer.Option("--siblings", help="All checkpoints as they come, many of one network and of any size.")
 ]
 DeviceClassOption = Annotated[
-    str, typer.Option("--device-class", help="Whose times and memory: rtx3090, rtx4090, ..., or here after 'calibrate'.")
+    str,
+    typer.Option("--device-class", help="Whose times and memory: rtx3090, rtx4090, ..., or here after 'calibrate'."),
 ]
 CatalogOption = Annotated[
     bool,

@@ -50,8 +50,8 @@ def answer(
         report: told what comes next.
 
     Returns:
-        The report, the shortlist as rows of rank, model, expected result in %, parameters in millions, and what was
-        taken of the dataset in one line.
+        The report, the shortlist as rows of rank, model, expected result in %, parameters in millions and minutes to
+        train, and what was taken of the dataset in one line.
 
     Raises:
         InputError: neither a folder nor a zip or both, or an archive that is too large or damaged.
@@ -69,7 +69,8 @@ def answer(
     page = recommendation_html(ranking, found.recommender, found.task, found.images, command="fennec ui")
     rows = [
         [model.rank, model.id, round(100 * (model.performance or 0.0), 1),
-         None if model.record is None or model.record.params is None else round(model.record.params / 1e6, 1)]
+         None if model.record is None or model.record.params is None else round(model.record.params / 1e6, 1),
+         None if model.train_minutes is None else round(model.train_minutes, 1)]
         for model in ranking.models
     ]  # fmt: skip
     return page, rows, str(found.task.taken)
@@ -134,8 +135,8 @@ def make_page() -> Any:
             n = gr.Slider(1, 50, value=10, step=1, label="Models to list")
         button = gr.Button("Recommend", variant="primary")
         data = gr.Textbox(label="Taken", interactive=False)
-        shortlist = gr.Dataframe(headers=["rank", "model", "expected %", "million parameters"], label="Shortlist",
-                                 interactive=False)  # fmt: skip
+        headers = ["rank", "model", "expected %", "million parameters", "minutes to train"]
+        shortlist = gr.Dataframe(headers=headers, label="Shortlist", interactive=False)
         download = gr.DownloadButton("Save the report", visible=False)
         report = gr.HTML()
         button.click(clicked, [folder, upload, protocol, params, licence, n], [data, shortlist, download, report])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 SCHEMA_VERSION = 2  # of `Ranking.to_dict`; 1 had none
-WIDTH = 184  # of a table where there is no terminal: keeps ids in one piece
+WIDTH = 192  # of a table where there is no terminal: keeps ids in one piece
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,7 @@ class RankedModel:
             "input_size": record.input_size if record else None,
             "license": (record.license or None) if record else None,
             "terms": record.terms if record else None,
-            "train_minutes": self.train_minutes,
-            "memory_gb": self.memory_gb,
-            "images_per_second": self.images_per_second,
+            **{name: _plain(getattr(self, name)) for name in ("train_minutes", "memory_gb", "images_per_second")},
             "cost_from": self.cost_from or None,
             "size": self.size or None,
         }
@@ -201,15 +199,9 @@ class Ranking:
         expected = any(model.performance is not None for model in self.models)
         metrics = list(dict.fromkeys(name for model in self.models for name in model.scores))
         sized = any(model.size for model in self.models)
-        headers = [
-            *(["size"] if sized else []),
-            "rank",
-            "model",
-            *(["expected", "to the first", "top 5"] if expected else ["score"]),
-            *metrics,
-            "params",
-            *(["train min", "GB"] if self.device else ["GMACs"]),
-        ]
+        headers = [*(["size"] if sized else []), "rank", "model",
+                   *(["expected", "to the first", "top 5"] if expected else ["score"]), *metrics, "params",
+                   *(["train min", "GB"] if self.device else ["GMACs"])]  # fmt: skip
         for header in headers:
             wide = header == "model"
             table.add_column(header, justify="left" if wide else "right", overflow="fold", no_wrap=not wide)
@@ -225,11 +217,7 @@ class Ranking:
                 *(_expectation(model) if expected else [_figure(model.score)]),
                 *(_figure(model.scores.get(name)) for name in metrics),
                 _millions(record.params if record else None),
-                *(
-                    [_short(model.train_minutes, model.cost_from), _short(model.memory_gb)]
-                    if self.device
-                    else [f"{record.gmacs:.1f}" if record and record.gmacs is not None else "-"]
-                ),
+                *(_cost(model) if self.device else [_figure(record.gmacs if record else None)]),
                 _licence(record),
                 model.known,
             )
@@ -255,8 +243,8 @@ class Ranking:
         if self.device:
             n_images = "1,000 images" if self.data is None else f"the {self.data.n_images:,} images"
             lines.append(
-                f"train min, GB: minutes to fine-tune all weights on {n_images}, ten epochs, and peak memory with 32 at "
-                f"once, on {self.device}; ~ is estimated from the network, the rest published"
+                f"train min, GB: minutes to fine-tune all weights on {n_images}, ten epochs, on {self.device} (~ is "
+                "estimated from the network, the rest published), and peak memory with 32 images at once"
             )
         if any(model.record is not None and model.record.terms == "restricted" for model in self.models):
             lines.append("!: a licence that restricts the use; read it first")
@@ -369,9 +357,9 @@ def _millions(params: int | None) -> str:
     return "-" if params is None else f"{params / 1e6:.1f}M"
 
 
-def _plain(value: float) -> float | None:
+def _plain(value: float | None) -> float | None:
     """JSON has no NaN."""
-    return None if value != value else float(value)
+    return None if value is None or value != value else float(value)
 
 
 def _expectation(model: RankedModel) -> list[str]:
@@ -385,11 +373,11 @@ def _expectation(model: RankedModel) -> list[str]:
     return [_percent(model.performance), difference, chance]
 
 
-def _short(value: float | None, source: str = "") -> str:
-    """Two digits, with a mark where nobody measured it."""
-    if value is None or value != value:
-        return "-"
-    return f"{'~' * (source == 'estimated')}{value:.0f}" if value >= 10 else f"{'~' * (source == 'estimated')}{value:.1f}"
+def _cost(model: RankedModel) -> list[str]:
+    """Minutes and gigabytes in two digits, with a mark where nobody measured the time."""
+    shown = ["-" if not value or value != value else f"{value:.{0 if value >= 10 else 1}f}"
+             for value in (model.train_minutes, model.memory_gb)]  # fmt: skip
+    return [f"{'~' * (model.cost_from == 'estimated')}{shown[0]}", shown[1]]
 
 
 def _licence(record: ModelRecord | None) -> str:

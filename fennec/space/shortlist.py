@@ -55,7 +55,7 @@ def shortlist(
     allowed = np.flatnonzero(space.known_[:, 0] > 0) if measured_only else np.arange(len(models))
     n_models = len(allowed)
     n_images = N_IMAGES if task is None else task.n_images if task.taken is None else task.taken.n_images
-    costs = load_cost_model(catalog).costs(models, n_images=n_images, device=device)
+    costs = load_cost_model().costs(models, n_images=n_images, device=device)
     if where is not None:
         chosen = set(facts.where(where, costs))
         allowed = np.array([row for row in allowed if facts.id_of(models[row]) in chosen], dtype=np.intp)
