@@ -207,6 +207,18 @@ def expectations() -> str:
     return markdown(["statement", "lists on which it holds", "fails on"], rows)
 
 
+def shipped_spaces() -> str:
+    """Cost of the spaces of the package."""
+    results = pd.read_csv(RESULTS / "shipped_spaces.csv")
+    wide = results.pivot(index="protocol", columns="measure", values="value").reindex(results["protocol"].unique())
+    rows = [
+        [str(name).replace("_", " "), f"{row['models']:,.0f}", f"{row['known image sets']:.0f}",
+         f"{row['fit seconds']:.0f} s", f"{row['megabytes']:.1f} MB", f"{row['ranking milliseconds']:.2f} ms"]
+        for name, row in wide.iterrows()
+    ]  # fmt: skip
+    return markdown(["protocol", "models", "known image sets", "fit", "size", "ranking"], rows)
+
+
 def portfolio() -> str:
     """Regret of the K best of the ranking and of a portfolio of K, mean over hubs."""
     wide = _certainty()
@@ -261,4 +273,5 @@ def proxies_in_the_space() -> str:
 
 TABLES = (
     front_page, leave_one_study_out, leave_one_study_out_all, leave_one_task_out, measures, duels, coverage,
-    calibration, shortlist, expectations, portfolio, resemblance, partial_knowledge, proxies_in_the_space)  # fmt: skip
+    calibration, shortlist, expectations, shipped_spaces, portfolio, resemblance, partial_knowledge,
+    proxies_in_the_space)  # fmt: skip
