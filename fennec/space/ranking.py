@@ -205,7 +205,7 @@ class Ranking:
         for header in headers:
             wide = header == "model"
             table.add_column(header, justify="left" if wide else "right", overflow="fold", no_wrap=not wide)
-        table.add_column("license", overflow="fold", max_width=18)
+        table.add_column("license", overflow="fold", max_width=20)
         table.add_column("known of it")
         before = ""
         for model in self.models:
