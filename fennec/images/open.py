@@ -90,7 +90,8 @@ def open_pictures(
 
     Example:
         >>> import numpy as np
-        >>> str(open_pictures(np.zeros((5, 8, 8), dtype=np.uint8), [*"abab", None]).taken)
+        >>> shades = np.arange(5 * 64, dtype=np.uint8).reshape(5, 8, 8)
+        >>> str(open_pictures(shades, [*"abab", None]).taken)
         'pictures: 4 pictures, 2 classes (a 2, b 2); without a label and left out: 1'
     """
     given = [None] * len(pictures) if labels is None else list(labels)

@@ -18,7 +18,7 @@ from tests.cli.conftest import Run, one_line
 def test_recommend__digits__table_with_everything(run: Run) -> None:
     code, out, error = run("recommend", "sklearn:digits", "-n", 100, "--max-images", 30)
     assert code == 0
-    for word in ("rank", "expected", "80 %", "top 5", "params", "GMACs", "license", "known of it",
+    for word in ("rank", "expected", "80 %", "top 5", "params", "train min", "license", "known of it",
                  "measured on", "relatives only", "nearest known tasks", "embedding", "ranking"):  # fmt: skip
         assert word in out
     assert error == "sklearn:digits: 1,797 pictures, 10 classes (3 183, 1 182, 5 182, ...)\n"

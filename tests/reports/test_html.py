@@ -42,7 +42,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def comparison(tmp_path_factory: pytest.TempPathFactory, no_published_results: None) -> Path:
     matrix, embeddings = planted(n_models=12, n_tasks=5)
     results = compare(matrix, embeddings, score_table(matrix))
     target = tmp_path_factory.mktemp("html") / "comparison.html"
