@@ -17,6 +17,7 @@ from fennec.errors import InputError, UnknownModelError, did_you_mean
 from fennec.settings import data_dir
 
 from .names import ask_back, current_timm_name, plain_name
+from .recipes import Recipe, recipe_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,6 +77,11 @@ class ModelRecord:
     def terms(self) -> str:
         """Whether the licence lets everybody use the weights for everything: open, restricted or unknown."""
         return terms_of(self.license)
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """How weights like these were fine-tuned, None where `data/recipes.csv` has nothing on them."""
+        return recipe_of(self)
 
     @property
     def all_names(self) -> tuple[str, ...]:

@@ -146,10 +146,15 @@ def explain(
     explanation = found.recommender.explain(found.task, name)
     record = load_catalog().get(name)
     called = () if record is None else record.all_names[1:]
+    recipe = None if record is None or record.recipe is None else str(record.recipe)
     if as_json:
-        print_json({"data": images.taken.to_dict(), **explanation.to_dict(), "names": called})
+        print_json({"data": images.taken.to_dict(), **explanation.to_dict(), "recipe": recipe, "names": called})
     else:
-        print_text(f"{explanation}\nalso called {', '.join(called)}" if called else str(explanation))
+        print_text(str(explanation))
+        if recipe:
+            print_text(f"to fine-tune: {recipe}")
+        if called:
+            print_text(f"also called {', '.join(called)}")
 
 
 def score(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fennec.checkpoints.recipes import Recipe
 from fennec.evaluation.compare import summarise_comparison
 from fennec.images.datasets import ImageDataset, ReadReport, iter_images, sample
 from fennec.space.ranking import Ranking
@@ -60,6 +61,10 @@ def recommendation_html(
         order = np.argsort(-np.nan_to_num(column, nan=-1.0), kind="stable")[:N_BEST]
         best = [f"{recommender.models_[row]} ({100 * column[row]:.1f} %)" for row in order if column[row] >= 0]
         nearest.append({"name": name, "distance": distance, "best": best})
+    recipes: dict[Recipe, list[str]] = {}
+    for model in ranking.models:
+        if ranking.protocol == "finetune" and model.record is not None and model.record.recipe is not None:
+            recipes.setdefault(model.record.recipe, []).append(model.id)
     counts = sorted(zip(task.class_names, task.class_counts, strict=True), key=lambda pair: -pair[1])
     return _render(
         "recommendation.html",
@@ -68,6 +73,7 @@ def recommendation_html(
         charts,
         ranking=ranking,
         models=[model.to_dict() for model in ranking.models],
+        recipes=recipes,
         first=first.to_dict(),
         n_images=task.n_images,
         data=str(task.taken or images.taken),

@@ -104,6 +104,7 @@ class RankedModel:
             **{name: _plain(getattr(self, name)) for name in ("train_minutes", "memory_gb", "images_per_second")},
             "cost_from": self.cost_from or None,
             "size": self.size or None,
+            "recipe": str(record.recipe) if record and record.recipe else None,
         }
 
 
@@ -232,14 +233,14 @@ class Ranking:
             lines.append(f"nearest known tasks (distance, 1 is typical): {near}")
         if any(model.performance is not None for model in self.models):
             best = self.first
-            lines.append(
+            lines += [
                 f"expected: result in % by {self.protocol}; its 80 % interval is {_percent(best.low)} to "
-                f"{_percent(best.high)} for the best: how hard the data are hardly shows, and moves all models alike"
-            )
-            lines.append(
+                f"{_percent(best.high)} for the best: how hard the data are hardly shows, and moves all models alike",
                 "to the first: points to the best of the list, and their 80 % interval; top 5: probability in % of "
-                "being one of the five best"
-            )
+                "being one of the five best",
+            ]
+            if self.protocol == "finetune" and best.record is not None and best.record.recipe is not None:
+                lines.append(f"to fine-tune the first: {best.record.recipe}")
         if self.device:
             n_images = "1,000 images" if self.data is None else f"the {self.data.n_images:,} images"
             lines.append(

@@ -148,10 +148,12 @@ def test_explain__model__parts(run: Run) -> None:
     code, out, _ = run("explain", "sklearn:digits", "facebook/convnext-base-224", "--max-images", 20)
     assert code == 0
     assert "general quality (measured on " in out
+    assert "\nto fine-tune: AdamW, learning rate 5e-5" in out
     document = json.loads(
         run("explain", "sklearn:digits", "facebook/convnext-base-224", "--max-images", 20, "--json")[1]
     )
     assert document["contributions"][0]["task"]
+    assert document["recipe"].endswith("[facebookresearch/ConvNeXt TRAINING.md (ImageNet-1K Fine-tuning) and main.py]")
 
 
 @pytest.fixture

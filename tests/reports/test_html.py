@@ -63,6 +63,21 @@ def test_report__one_file__names_no_other_and_escapes(report: Path) -> None:
     assert len(text) < 8e6
 
 
+def test_report__says_how_to_fine_tune_them(report: Path) -> None:
+    text = report.read_text(encoding="utf-8")
+    table = re.search(r"<table id=\"recipes\">.*?</table>", text, flags=re.DOTALL)
+    shortlist = re.search(r"<table id=\"shortlist\">.*?</table>", text, flags=re.DOTALL)
+    assert table is not None
+    assert shortlist is not None
+    catalog = load_catalog()
+    for model in catalog.ids:
+        if f">{model}</td>" in shortlist[0]:
+            recipe = catalog[model].recipe
+            assert recipe is not None
+            assert model in table[0]
+            assert recipe.source.split(",")[0] in table[0]
+
+
 @pytest.mark.parametrize("page_of", ["report", "comparison"])
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_pages__in_a_browser__draw_everything_without_an_error(
