@@ -274,9 +274,12 @@ def _check_condition(condition: str, columns: list[str]) -> None:
             text_method = isinstance(node.value, ast.Attribute) and node.value.attr == "str"
             if node.attr.startswith("_") or not (node.attr in ("str", "isna", "notna", "isin") or text_method):
                 raise InputError(f"'.{node.attr}' is not allowed in a condition; {example}")
+        if isinstance(node, ast.Pow | ast.LShift):  # a short text may stand for a number that fills memory
+            raise InputError(f"powers are not allowed in a condition, write 1e9 for 10**9; {example}")
         if isinstance(node, ast.Lambda | ast.Subscript | ast.ListComp | ast.GeneratorExp | ast.NamedExpr):
             raise InputError(f"only comparisons are allowed in a condition; {example}")
-    if not any(isinstance(node, ast.Compare | ast.Call) for node in ast.walk(tree)):
+    compares = any(isinstance(node, ast.Compare | ast.Call) for node in ast.walk(tree))
+    if not compares or not any(isinstance(node, ast.Name) for node in ast.walk(tree)):
         raise InputError(f"the condition {condition!r} compares nothing; {example}")
 
 

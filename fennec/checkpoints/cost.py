@@ -97,6 +97,7 @@ def check_device(device: str, *, known: Iterable[str] = DEVICES) -> None:
     names = tuple(known)
     if device not in names:
         hint = did_you_mean(device, names) or f"; expected one of {', '.join(names)}"
+        hint += "" if HERE in names else ", or 'here' once 'fennec calibrate' has measured this machine"
         raise InputError(f"unknown device class '{device}'{hint}")
 
 

@@ -190,13 +190,16 @@ def read_results(path: str | Path, *, columns: Sequence[str] = ("model", "task",
             f"{path} has no column '{missing[0]}' (it has {', '.join(map(str, frame.columns))}); "
             f"expected {', '.join(columns)}"
         )
+    twice = [name for name in columns if f"{name}.1" in frame]  # so pandas calls the second of a name
+    if twice:
+        raise InputError(f"{path} has two columns '{twice[0]}'; keep one")
     if frame.empty:
         raise InputError(f"{path} has a header but no results")
     for column in columns:
         if column != "value" and frame[column].isna().any():
             raise InputError(f"{path} line {_line(frame[column].isna())}: no {column}")
     value = pd.to_numeric(frame["value"], errors="coerce")
-    bad = ~np.isfinite(value)
+    bad = ~np.isfinite(value) | (frame["value"].dtype == bool)
     if bad.any():
         seen = frame["value"][bad].iloc[0]
         raise InputError(

@@ -330,12 +330,12 @@ class Explanation:
         lines = [
             f"{self.model}: rank {self.rank} of {self.n_candidates}, expected {100 * self.performance:.1f} % "
             f"({100 * self.low:.1f}-{100 * self.high:.1f})",
-            f"score {self.score:+.3f} = {self.static:+.3f} general quality "
-            f"({_known(self.method, self.n_tasks, self.n_studies)})"
-            + (", and from alike tasks:" if self.contributions else ""),
+            f"score {self.score:+.3f} = {self.static:+.3f} general quality ("
+            f"{_known(self.method, self.n_tasks, self.n_studies)}){', and of tasks:' * bool(self.contributions)}",
         ]
-        for part in self.contributions[:5]:
-            lines.append(f"  {part.value:+.3f} {part.task} ({part.there})")
+        lines += [f"  {part.value:+.3f} {part.task} ({part.there})" for part in self.contributions[:5]]
+        if rest := self.contributions[5:]:
+            lines.append(f"  {sum(part.value for part in rest):+.3f} {len(rest)} other tasks")
         return "\n".join(lines)
 
 

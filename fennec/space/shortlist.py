@@ -90,8 +90,8 @@ def shortlist(
         best = allowed[best_together(draws[:, allowed], n)]
         together = draws[:, best].max(axis=1).mean()
         notes.append(
-            f"chosen to be tried together: the best of these {len(best)} is expected at {100 * together:.1f} %, "
-            f"the best of the {len(best)} first of the ranking at {100 * plain:.1f} %"
+            f"chosen to be tried together: the best of these {len(best)} is expected "
+            f"{100 * (together - plain):.2f} points above the best of the {len(best)} first of the ranking"
         )
     elif siblings:
         best = ranked[:n]

@@ -92,6 +92,8 @@ def test_from_frame__cell_twice_or_mixed_metrics__input_error() -> None:
         ("model,task,value\na,b,good\n", "line 2: value is 'good'"),
         ("model,task,value\na,b,93.1\n", "line 2: value is 93.1.*divide percentages by 100"),
         ("model,task,value\n,b,0.5\n", "line 2: no model"),
+        ("model,task,value\na,b,True\nc,b,False\n", "line 2: value is 'True'"),
+        ("model,task,value,value\na,b,0.5,0.9\n", "two columns 'value'; keep one"),
     ],
 )
 def test_read_results__bad_file__line_and_reason(tmp_path: Path, text: str, message: str) -> None:

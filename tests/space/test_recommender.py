@@ -170,6 +170,8 @@ def test_explain__parts__add_up_to_the_score() -> None:
         explanation = recommender.explain(embedding, model)
         total = explanation.static + sum(part.value for part in explanation.contributions)
         assert total == pytest.approx(explanation.score, abs=1e-6)
+        shown = [float(line.split()[0]) for line in str(explanation).splitlines()[2:8]]
+        assert explanation.static + sum(shown) == pytest.approx(explanation.score, abs=0.005)
     assert explanation.contributions[0].task == "task3"
     with pytest.raises(UnknownModelError, match="did you mean 'model"):
         recommender.explain(embedding, "model0")
