@@ -218,7 +218,14 @@ def read_results(path: str | Path, *, columns: Sequence[str] = ("model", "task",
 
 
 def _check_one_way(path: str | Path, frame: pd.DataFrame) -> None:
-    """Results of one file were all measured one way, as far as it says how."""
+    """Results of one file were all measured one way, higher being better, as far as it says how."""
+    if "metric" in frame:
+        lower = frame["metric"].astype(str).str.contains(r"loss|error|rmse|perplexity", case=False)
+        if lower.any():
+            raise InputError(
+                f"{path} line {_line(lower)}: metric is '{frame['metric'][lower].iloc[0]}', where lower is better; give "
+                "one where higher is better, such as accuracy"
+            )
     for column in ("protocol", "budget"):
         if column not in frame:
             continue

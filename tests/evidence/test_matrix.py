@@ -94,6 +94,7 @@ def test_from_frame__cell_twice_or_mixed_metrics__input_error() -> None:
         ("model,task,value\n,b,0.5\n", "line 2: no model"),
         ("model,task,value\na,b,True\nc,b,False\n", "line 2: value is 'True'"),
         ("model,task,value,value\na,b,0.5,0.9\n", "two columns 'value'; keep one"),
+        ("model,task,metric,value\na,b,top1,0.5\nc,b,val_loss,0.4\n", "line 3: metric is 'val_loss', where lower"),
     ],
 )
 def test_read_results__bad_file__line_and_reason(tmp_path: Path, text: str, message: str) -> None:
