@@ -223,8 +223,8 @@ def _check_one_way(path: str | Path, frame: pd.DataFrame) -> None:
         lower = frame["metric"].astype(str).str.contains(r"loss|error|rmse|perplexity", case=False)
         if lower.any():
             raise InputError(
-                f"{path} line {_line(lower)}: metric is '{frame['metric'][lower].iloc[0]}', where lower is better; give "
-                "one where higher is better, such as accuracy"
+                f"{path} line {_line(lower)}: metric is '{frame['metric'][lower].iloc[0]}', where lower is better; "
+                "give one where higher is better, such as accuracy"
             )
     for column in ("protocol", "budget"):
         if column not in frame:
