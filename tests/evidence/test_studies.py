@@ -130,8 +130,9 @@ def test_card__of_every_study__says_where_it_comes_from(name: str) -> None:
     assert study.repository in card
 
 
-def test_cards__of_every_study_the_catalog_and_the_rates__no_other() -> None:
-    assert {path.stem for path in (data_dir() / "cards").glob("*.md")} == {*load_studies(), "models", "throughput"}
+def test_cards__of_every_study_and_every_other_table__no_other() -> None:
+    tables = {"models", "throughput", "recipes"}
+    assert {path.stem for path in (data_dir() / "cards").glob("*.md")} == {*load_studies(), *tables}
 
 
 def test_repeats__groups__whole_and_mutual() -> None:
