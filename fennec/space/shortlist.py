@@ -70,9 +70,9 @@ def shortlist(
         ranked = space.index_.search(prediction.task_vector, len(models))
     else:
         ranked = allowed[top_k(prediction.scores[allowed], len(allowed))]
-    records = [facts.get(model) for model in models]
-    params = np.array([record.params if record and record.params else np.nan for record in records])
-    families = [record.family if record else "" for record in records]
+    known_as = facts.frame.reindex([facts.id_of(model) or model for model in models])
+    params = known_as["params"].replace(0, np.nan).to_numpy(dtype=np.float64)
+    families = known_as["family"].fillna("").tolist()
     worth = np.full(len(models), siblings)
     if not siblings:
         worth[ranked] = worth_their_size(prediction.performance[ranked], params[ranked])
@@ -119,7 +119,7 @@ def shortlist(
             n_studies=int(space.known_[row, 1]),
             **costs.loc[row, list(COSTS)].to_dict(),
             size=sizes[position],
-            record=records[row],
+            record=facts.get(models[row]),
         )
         for position, row in enumerate(best.tolist())
     )

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.special import logit
 from scipy.stats import spearmanr
 from sklearn.base import clone
@@ -22,18 +20,6 @@ from fennec.space.recommender import Recommender
 from fennec.tasks.embedding import TaskEmbedding, embed_task
 from fennec.tasks.proxy import Proxy
 from tests.conftest import planted
-
-
-@given(st.lists(st.integers(0, 50), min_size=2, max_size=30))
-def test_gaussian_scores__any_column__monotone_centred_unit(values: list[int]) -> None:
-    column = np.array([*values, np.nan]) / 50
-    scores = gaussian_scores(column)
-    assert np.isnan(scores[-1])
-    if len(set(values)) > 1:
-        assert spearmanr(scores[:-1], column[:-1]).statistic == pytest.approx(1)
-        assert scores[:-1].std() == pytest.approx(1)
-    else:
-        assert (scores[:-1] == 0).all()
 
 
 def split(matrix: TransferMatrix, task: str) -> tuple[TransferMatrix, np.ndarray]:
