@@ -6,11 +6,17 @@ In: expected results and draws of a `TransferSpace`, facts of the models. Out: p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fennec.checkpoints.vocabulary import only_for
 from fennec.errors import InputError
+from fennec.evidence.studies import load_tasks
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Floats = NDArray[np.float64]
 SIBLINGS = 2  # checkpoints of one network in a list
@@ -93,6 +99,26 @@ def worth_their_size(expected: ArrayLike, params: ArrayLike) -> NDArray[np.bool_
     best = np.concatenate([[-np.inf], np.maximum.accumulate(results[order])])
     rival = best[np.searchsorted(sizes[order], sizes / CHEAPER, side="right")]
     return np.asarray(np.isnan(sizes) | (results - rival > WORTH))
+
+
+def of_subject(models: pd.DataFrame, nearest: Sequence[tuple[str, float]]) -> NDArray[np.bool_]:
+    """Whether models were trained for things of all kinds, or for what the nearest known tasks show.
+
+    Args:
+        models: rows of the catalog, NaN where nothing is known, shape (n_models, n_columns).
+        nearest: image sets most like the task, with their distance; none where they say nothing.
+
+    Returns:
+        Shape (n_models,); False where weights were trained for other subjects alone. All True where none is left.
+    """
+    tasks = load_tasks()
+    here = " ".join(tasks.loc[tasks["image_set"].isin([name for name, _ in nearest]), "domain"].dropna().unique())
+    trained = models[["pretraining_data", "pretraining_method", "finetuned_on"]].fillna("")
+    only = [only_for(*words) for words in trained.itertuples(index=False)]
+    found = np.array(
+        [not subjects or any(subject in here for subject in subjects) for subjects in only], dtype=np.bool_
+    )
+    return found if found.any() else ~found
 
 
 def different(

@@ -18,7 +18,7 @@ from fennec.measures import weighted_tau
 from fennec.tasks.embedding import TaskEmbedding
 
 from .index import top_k
-from .portfolio import best_together, different, in_top, worth_their_size
+from .portfolio import best_together, different, in_top, of_subject, worth_their_size
 from .ranking import Contribution, Explanation, RankedModel, Ranking, unread
 from .transfer_space import TransferSpace
 
@@ -73,11 +73,17 @@ def shortlist(
     known_as = facts.frame.reindex([facts.id_of(model) or model for model in models])
     params = known_as["params"].replace(0, np.nan).to_numpy(dtype=np.float64)
     families = known_as["family"].fillna("").tolist()
-    worth = np.full(len(models), siblings)
-    if not siblings:
-        worth[ranked] = worth_their_size(prediction.performance[ranked], params[ranked])
     nearest, alike = space.nearest_tasks(task), space.resemblance(task)
     notes = _notes(space.name_, task, known, nearest, alike)
+    start = allowed if siblings else allowed[of_subject(known_as.iloc[allowed], nearest if alike >= ABSTAIN else ())]
+    if len(start) < len(allowed):
+        notes.append(
+            f"{len(allowed) - len(start)} models trained only for a subject that is not among the nearest known tasks "
+            "(people, satellites, masks, ...) are left out; --siblings lists them"
+        )
+    worth = np.full(len(models), siblings)
+    if not siblings:
+        worth[start] = worth_their_size(prediction.performance[start], params[start])
     draws = space.draws(task, known=known, n_draws=N_PORTFOLIO_DRAWS if portfolio else N_DRAWS)
     top5 = np.zeros(len(models))
     top5[allowed] = in_top(draws[:, allowed])
@@ -87,11 +93,11 @@ def shortlist(
         notes += _in_words(prediction.performance[best], sizes)
     elif portfolio:
         plain = draws[:, ranked[:n]].max(axis=1).mean()
-        best = allowed[best_together(draws[:, allowed], n)]
+        best = start[best_together(draws[:, start], n)]
         together = draws[:, best].max(axis=1).mean()
         notes.append(
             f"chosen to be tried together: the best of these {len(best)} is expected "
-            f"{100 * (together - plain):.2f} points above the best of the {len(best)} first of the ranking"
+            f"{100 * (together - plain):+.2f} points from the best of the {len(best)} first of the ranking"
         )
     elif siblings:
         best = ranked[:n]
