@@ -13,6 +13,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fennec.errors import FennecError, InputError, ModelFailedError, said
+from fennec.errors import FennecError, InputError, ModelFailedError, said, shown
 from fennec.files import write_whole
 from fennec.memory import forget_peak, peak_megabytes
 
@@ -140,8 +141,8 @@ def make_jobs(
         if name not in models:
             raise InputError(f"weights are given for '{name}', which is not among the models")
     index, _, count = shard.partition("/")
-    if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
-        raise InputError(f"shard is '{shard}'; expected i/n, such as 2/4")
+    if not (re.fullmatch("[0-9]{1,9}/[0-9]{1,9}", shard) and 1 <= int(index) <= int(count)):
+        raise InputError(f"shard is '{shown(shard)}'; expected i/n, such as 2/4")
     jobs = [
         Job(model, task, source, protocol, seed, (weights or {}).get(model))
         for seed in seeds

@@ -12,6 +12,7 @@ from fennec.errors import InputError, NothingToRecommendError
 from fennec.reports.console import print_json, print_ranking, print_text, typed, write_page
 
 from .options import (
+    MANY,
     CsvOption,
     DatasetArgument,
     DeviceClassOption,
@@ -55,7 +56,9 @@ N_LISTED = 10  # models of a list without sizes
 
 def recommend(
     dataset: DatasetArgument,
-    n: Annotated[int | None, typer.Option("-n", help="Models to list; without, the best of four sizes.", min=1)] = None,
+    n: Annotated[
+        int | None, typer.Option("-n", help="Models to list; without, the best of four sizes.", min=1, max=MANY)
+    ] = None,
     study: StudyOption = "all",
     protocol: ProtocolOption = None,
     proxy: ProxyOption = "fennec-mini",
@@ -163,7 +166,7 @@ def score(
     metric: MetricOption = "auto",
     weights: WeightsOption = None,
     device: DeviceOption = None,
-    n: Annotated[int | None, typer.Option("-n", help="Models to list; all by default.", min=1)] = None,
+    n: Annotated[int | None, typer.Option("-n", help="Models to list; all by default.", min=1, max=MANY)] = None,
     split: SplitOption = None,
     image_column: ImageColumnOption = None,
     label_column: LabelColumnOption = None,

@@ -6,6 +6,10 @@ once and then trusted.
 
 from __future__ import annotations
 
+import csv
+import io
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fennec.errors import InputError
+from fennec.errors import InputError, shown
 
 from .studies import PROTOCOLS
 
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Floats = NDArray[np.float64]
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,22 +180,14 @@ def read_results(path: str | Path, *, columns: Sequence[str] = ("model", "task",
             [0, 1], percentages and fractions or several protocols or budgets are mixed, or a cell has two values; the
             message gives the first bad line.
     """
-    import pandas as pd
-
-    try:
-        names = dict.fromkeys(("model", "task", "protocol", "budget"), str)
-        frame = pd.read_csv(path, skipinitialspace=True, dtype=names)
-    except FileNotFoundError as error:
-        raise InputError(f"no file {path}; expected a CSV with the columns {', '.join(columns)}") from error
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path} is not a readable CSV ({error}); expected columns {', '.join(columns)}") from error
+    frame = _read_table(Path(path), columns)
     missing = [column for column in columns if column not in frame]
     if missing:
         raise InputError(
-            f"{path} has no column '{missing[0]}' (it has {', '.join(map(str, frame.columns))}); "
-            f"expected {', '.join(columns)}"
+            f"{path} has no column '{missing[0]}' (it has {shown(', '.join(frame.columns))}); expected "
+            f"{', '.join(columns)} with commas between them"
         )
-    twice = [name for name in columns if f"{name}.1" in frame]  # so pandas calls the second of a name
+    twice = [name for name in (*columns, "metric", "protocol", "budget") if list(frame.columns).count(name) > 1]
     if twice:
         raise InputError(f"{path} has two columns '{twice[0]}'; keep one")
     if frame.empty:
@@ -198,12 +195,13 @@ def read_results(path: str | Path, *, columns: Sequence[str] = ("model", "task",
     for column in columns:
         if column != "value" and frame[column].isna().any():
             raise InputError(f"{path} line {_line(frame[column].isna())}: no {column}")
-    value = pd.to_numeric(frame["value"], errors="coerce")
-    bad = ~np.isfinite(value) | (frame["value"].dtype == bool)
+    value = frame["value"].map(_number).astype(float)
+    bad = ~value.map(math.isfinite)
     if bad.any():
-        seen = frame["value"][bad].iloc[0]
+        seen = frame["value"][bad].fillna("").iloc[0]
         raise InputError(
-            f"{path} line {_line(bad)}: value is '{seen}'; expected a fraction in [0, 1], leave out runs that failed"
+            f"{path} line {_line(bad)}: value is '{shown(seen, 60)}'; expected a fraction in [0, 1], leave out "
+            "runs that failed"
         )
     outside, inside = (value < 0) | (value > 1), (value > 0) & (value < 1)
     if outside.any():
@@ -213,8 +211,48 @@ def read_results(path: str | Path, *, columns: Sequence[str] = ("model", "task",
             raise InputError(f"{seen}, but {also}; percentages and fractions are mixed, give fractions in [0, 1]")
         raise InputError(f"{seen}; expected a fraction in [0, 1], divide percentages by 100")
     _check_one_way(path, frame)
-    frame = frame.assign(value=value)
+    frame["value"] = value
     return _without_repeats(path, frame) if "task" in columns else frame
+
+
+def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Cells of a CSV as texts, empty ones missing; the index is the line of the file in which a row begins."""
+    import pandas as pd
+
+    expected = f"expected a CSV with the columns {', '.join(columns)}"
+    if not path.exists():
+        raise InputError(f"no file {path}; {expected}")
+    if not path.is_file():
+        raise InputError(f"{path} is no regular file; {expected}")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
+        rows: list[list[str]] = []
+        lines: list[int] = []
+        start = 1
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                rows.append([cell.strip() for cell in row])
+                lines.append(start)
+            start = reader.line_num + 1
+        header, *rows = rows or [[]]
+    except (csv.Error, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path} is not a readable CSV ({error}); {expected}") from error
+    if not header:
+        raise InputError(f"{path} is not a readable CSV (it is empty); {expected}")
+    for line, row in zip(lines[1:], rows, strict=True):
+        if len(row) > len(header):
+            raise InputError(
+                f"{path} line {line} has {len(row)} cells and the header {len(header)}; put text that holds a comma "
+                "into quotes"
+            )
+    cells = [[cell or None for cell in row] + [None] * (len(header) - len(row)) for row in rows]
+    return pd.DataFrame(cells, index=lines[1:], columns=header, dtype=object)
+
+
+def _number(text: str | None) -> float:
+    """A number as people write it, NaN for anything else."""
+    return float(text) if text is not None and NUMBER.fullmatch(text) else float("nan")
 
 
 def _check_one_way(path: str | Path, frame: pd.DataFrame) -> None:
@@ -229,16 +267,17 @@ def _check_one_way(path: str | Path, frame: pd.DataFrame) -> None:
     for column in ("protocol", "budget"):
         if column not in frame:
             continue
-        said = frame[column].fillna("").str.strip()
+        said = frame[column].fillna("")
         first = said.iloc[0]
         other = said != first
         if other.any():
             raise InputError(
-                f"{path} mixes {column}s: line 2 has '{first}', line {_line(other)} has '{said[other].iloc[0]}'; "
+                f"{path} mixes {column}s: line {said.index[0]} has '{first}', line {_line(other)} has "
+                f"'{said[other].iloc[0]}'; "
                 f"one file, one {column}"
             )
         if column == "protocol" and first not in PROTOCOLS:
-            raise InputError(f"{path} line 2: protocol is '{first}'; there are {', '.join(PROTOCOLS)}")
+            raise InputError(f"{path} line {said.index[0]}: protocol is '{first}'; there are {', '.join(PROTOCOLS)}")
 
 
 def _without_repeats(path: str | Path, frame: pd.DataFrame) -> pd.DataFrame:
@@ -254,9 +293,19 @@ def _without_repeats(path: str | Path, frame: pd.DataFrame) -> pd.DataFrame:
             f"{path} lines {_line(same)} and {_line(other)} disagree on {what}: {first[other].iloc[0]:g} and "
             f"{place['value']:g}; keep one"
         )
-    return frame.drop_duplicates(cell, ignore_index=True)
+    if "metric" in frame:
+        first = frame.groupby("task")["metric"].transform("first")
+        other = first.notna() & (frame["metric"].fillna("") != first)
+        if other.any():
+            task, metric = frame.loc[other, ["task", "metric"]].fillna("").iloc[0]
+            same = frame["task"] == task
+            raise InputError(
+                f"{path}: task '{task}' mixes metrics, '{frame['metric'][same].iloc[0]}' in line {_line(same)} and "
+                f"'{metric}' in line {_line(other)}; give each its own task name"
+            )
+    return frame.drop_duplicates(cell)
 
 
 def _line(bad: pd.Series[bool]) -> int:
-    """Line of the file, counted from 1 and with the header, of the first bad row."""
-    return int(np.flatnonzero(bad.to_numpy())[0]) + 2
+    """Line of the file, counted from 1 and with the header, in which the first bad row begins."""
+    return int(bad.index[bad.to_numpy(dtype=bool)][0])

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fennec.checkpoints.catalog import load_catalog
-from fennec.errors import InputError, UnknownModelError
+from fennec.errors import InputError, UnknownModelError, printable, shown
 
 from .matrix import TransferMatrix, read_results
 from .studies import image_sets
 
 if TYPE_CHECKING:
     import pandas as pd
+
+N_TOLD = 3  # names told of each kind
 
 
 def own_matrix(
@@ -27,7 +29,8 @@ def own_matrix(
     Args:
         path: CSV with the columns model, task, value, and perhaps metric, protocol and budget.
         protocol: how all of it was measured; what the file says when None, finetune when it says nothing.
-        report: is told, in one line, when no model or not every model is a known checkpoint.
+        report: is told when not every model is a known checkpoint, and when results tell no model from another, a line
+            each.
 
     Raises:
         InputError: as `read_results`; the file has another protocol than the one asked for; two names of the same
@@ -41,14 +44,37 @@ def own_matrix(
     if unknown:
         n_models = frame["model"].nunique()
         count = "none" if len(unknown) == n_models else f"{n_models - len(unknown)}"
-        report(f"{path}: {count} of its {n_models} models is known; the others keep their names: {unknown[0]}")
+        report(
+            f"{path}: {count} of its {n_models} models is known; the others keep their names: "
+            f"{_first([shown(reason, 130) for reason in unknown])}"
+        )
     frame["weights"] = frame["model"].map(ids)
     cell = [name for name in ("weights", "task", "metric") if name in frame]
     _check_same_weights(path, frame, cell)
     frame = frame.drop_duplicates(cell).drop(columns="model").rename(columns={"weights": "model"})
+    for line in _little_said(frame):
+        report(f"{path}: {line}")
     return TransferMatrix.from_frame(
-        frame, protocol=protocol or said or "finetune", name=path.stem, image_sets=image_sets()
+        frame, protocol=protocol or said or "finetune", name=printable(path.stem), image_sets=image_sets()
     )
+
+
+def _little_said(frame: pd.DataFrame) -> list[str]:
+    """What results cannot tell: of one model, or of a task on which all models have the same."""
+    sizes = frame.groupby("task")["value"].agg(["size", "nunique"])
+    alone = list(sizes.index[sizes["size"] == 1])
+    equal = list(sizes.index[(sizes["size"] > 1) & (sizes["nunique"] == 1)])
+    return [
+        f"{what} of {_first([shown(task, 60) for task in tasks])}, which tells no model from another"
+        for tasks, what in ((alone, "one result only"), (equal, "the same result of all models"))
+        if tasks
+    ]
+
+
+def _first(texts: list[str]) -> str:
+    """Some of several, and how many more there are."""
+    rest = len(texts) - N_TOLD
+    return "; ".join(texts[:N_TOLD]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _ids(names: pd.Series[str]) -> tuple[dict[str, str], list[str]]:

@@ -191,7 +191,7 @@ def list_hugging_face(name: str, split: str | None, wanted: Wanted) -> Listing:
         raise MissingExtraError("'hf:' needs the datasets library; pip install 'fennec-recommender[hf]'") from error
     repository, _, config = name.partition(":")
     where = f"hf:{name}"
-    if not repository.strip("/ "):
+    if not repository.strip("/. ") or ".." in repository.split("/"):
         raise InputError(f"'{where}' names no dataset; expected hf:ORG/NAME, or hf: and a folder of save_to_disk")
     try:
         if (Path(repository) / "dataset_dict.json").is_file() or (Path(repository) / "state.json").is_file():

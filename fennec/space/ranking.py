@@ -260,7 +260,7 @@ class Ranking:
         from rich.console import Console
 
         buffer = StringIO()
-        Console(file=buffer, width=WIDTH, color_system=None).print(self.to_table())
+        Console(file=buffer, width=WIDTH, color_system=None, markup=False, emoji=False).print(self.to_table())
         return "".join(f"{line}\n" for line in self._head()) + buffer.getvalue() + self.footer()
 
     def _head(self) -> list[str]:

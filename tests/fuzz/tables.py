@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -110,7 +111,8 @@ def _shown(path: Path) -> str:
     """Read as results of one's own and as results on the new task, and shown as a table and as CSV."""
     said: list[str] = []
     frame = own_matrix(path, report=said.append).to_frame()
-    for flags in ((False, False), (False, True), (True, False)):
-        print_frame(frame, *flags, quiet=False)
+    with contextlib.redirect_stdout(io.StringIO()):
+        for flags in ((False, False), (False, True), (True, False)):
+            print_frame(frame, *flags, quiet=False)
     known_results(path)
     return "" if all(line.isprintable() and len(line) < 500 for line in said) else f"said {said}"[:300]

@@ -64,7 +64,7 @@ TEXTS = (
     "nowhere", "pipe", "n" * 300, "a\nb", "-", "--", "²/²", "0/1", "2/1", "1/0", "1/99999999999999999999", "-1/2", "1/1/1", "hf:", "hf-hub:", "hf-hub:/", "hf:a/b/c",
     "timm:", "timm:nope", "timm:resnet18.nope", "torchvision:VisionDataset", "torchvision:LSUN", "torchvision:", "torchvision:nope",
     "torchvision:FakeData", "torchvision:resnet18.nope", "open_clip:", "open_clip:x.y", "local-dir:", "local-dir:nowhere", "sklearn:",
-    "sklearn:iris", "os:abort", "sys:exit", "builtins:breakpoint", "os:_exit", "builtins:exit", "posix:abort", "antigravity:x", "antigravity.x:y",
+    "sklearn:iris", "~nobodyhere/x", "torchvision:get_model", "timm:create_model", "hf:../..", "timm:../x", "torch:abort", "os:abort", "sys:exit", "builtins:breakpoint", "os:_exit", "builtins:exit", "posix:abort", "antigravity:x", "antigravity.x:y",
     "json:loads", "os.path:join", "mine:exits", "mine:raises", "mine:nothing", "mine:nope", "mine:", ":x", "a:b:c", "exits:net",
     "https://", "https://huggingface.co/x", "http://[", "logme(", "logme()", "ped(ped(logme))", "sfda(pca_dim=-1)",
     "sfda(pca_dim=" + "9" * 500 + ")", "ped(" * 300 + "logme" + ")" * 300, "cpu:99", "cuda", "cuda:-1", "mps", "meta", "xla", "cpu,cpu",
