@@ -10,10 +10,12 @@ import bz2
 import gzip
 import lzma
 import re
+import struct
 import tarfile
 import tempfile
 import weakref
 import zipfile
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
@@ -39,7 +41,7 @@ SMALL_MEMBER = 16 * MB  # up to here a member may be packed as tightly as it lik
 MAX_RATIO = 200  # unpacked to packed: no picture with something in it is beyond that
 LEAST_UNPACKED = 512 * MB  # of a packed tar, up to which its ratio is not looked at
 MAX_NAME, MAX_DEPTH = 1000, 60  # characters and folders of a member's name
-STEP = 2**12  # packed bytes that bzip2 and LZMA unpack at a time: up to 45,000 times as much each
+STEP = 2**12  # packed bytes of LZMA at a time: they become up to 7,000 times as much
 _LARGE = Lock()  # one member above `SMALL_MEMBER` is unpacked at a time
 _TAR_ENDINGS = (".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
@@ -135,9 +137,11 @@ def _open_zip(path: Path) -> Tree:
     def load(name: str) -> bytes:
         info = members[name]
         _check_size(info.file_size, info.compress_size)
-        step = STEP if info.compress_type in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA) else MB
-        with readable(), _LARGE if info.file_size > SMALL_MEMBER else nullcontext(), archive.open(info) as file:
-            return b"".join(iter(lambda: file.read(step), b""))
+        with readable(), _LARGE if info.file_size > SMALL_MEMBER else nullcontext():
+            if info.compress_type == zipfile.ZIP_BZIP2:
+                return _unpacked_bzip2(path, info)
+            with archive.open(info) as file:
+                return b"".join(iter(lambda: file.read(STEP if info.compress_type == zipfile.ZIP_LZMA else MB), b""))
 
     def mark(name: str) -> Hashable:
         return members[name].file_size, members[name].CRC
@@ -157,6 +161,22 @@ def _check_size(size: int, packed: int) -> None:
         raise UnreadableImage(f"{size / MB:,.0f} MB in an archive, at most {MAX_MEMBER // MB} MB are read; unpack it")
     if size > SMALL_MEMBER and size > MAX_RATIO * packed:
         raise UnreadableImage(f"unpacks to more than {MAX_RATIO} times its size")
+
+
+def _unpacked_bzip2(path: Path, info: zipfile.ZipInfo) -> bytes:
+    """A member packed by bzip2, no more of it than it says; `zipfile` would unpack all, a million times what it reads.
+
+    Raises:
+        UnreadableImage: encrypted or damaged.
+    """
+    with path.open("rb") as file:
+        file.seek(info.header_offset + 26)
+        file.seek(sum(struct.unpack("<HH", file.read(4))), 1)  # behind its name and what else is there
+        packed = file.read(min(info.compress_size, MAX_MEMBER))
+    content = bz2.BZ2Decompressor().decompress(packed, max_length=info.file_size + 1)
+    if info.flag_bits & 1 or len(content) != info.file_size or zlib.crc32(content) != info.CRC:
+        raise UnreadableImage("damaged or encrypted in the archive")
+    return content
 
 
 def _left_out(names: Iterable[str]) -> tuple[str, ...]:
@@ -231,7 +251,7 @@ class _Tar:
         with opener(path, "rb") as packed:
             while True:
                 try:
-                    chunk = packed.read(MB)
+                    chunk = packed.read1(MB)  # all that there is before the damage
                 except Exception as error:  # cut short or damaged
                     if not done:
                         raise

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from typer.main import get_command
 
@@ -64,7 +65,7 @@ def test_command__bad_input__one_line_and_code(run: Run, arguments: tuple, code:
 def test_command__wrong_usage__code_2(run: Run, arguments: tuple) -> None:
     code, out, error = run(*arguments)
     assert code == 2
-    assert "Usage" in error
+    assert "Usage: fennec" in one_line(error)
     assert out == ""
 
 
@@ -86,7 +87,39 @@ def test_unexpected_error__one_line_traceback_on_request(run: Run, monkeypatch: 
     monkeypatch.setattr("fennec.evidence.hubs.load_hubs", broken)
     code, _, error = run("hubs")
     assert code == 1
-    assert "unexpected ZeroDivisionError: boom; FENNEC_DEBUG=1" in one_line(error)
+    line = one_line(error)
+    assert "unexpected ZeroDivisionError: boom; this is a fault of Fennec, please report it" in line
+    traceback = Path(line.rpartition("the traceback in ")[2]).read_text(encoding="utf-8")
+    assert traceback.startswith("Traceback") and "load_hubs" in traceback
     monkeypatch.setenv("FENNEC_DEBUG", "1")
     with pytest.raises(Exception, match="boom"):
         run("hubs")
+
+
+def test_foreign_code__ends_the_process__status_is_ours(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def leaving(*_: object, **__: object) -> None:
+        sys.exit(0)
+
+    monkeypatch.setattr("fennec.evidence.hubs.load_hubs", leaving)
+    code, _, error = run("hubs")
+    assert code == 1
+    assert "foreign code asked to end the process with status 0" in one_line(error)
+
+
+def test_names__markup_formulas_and_odd_bytes__shown_as_they_are(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pd.DataFrame({"id": ["[/x]", "=1+1", "[bold]", ":smile:", "\x1b[2J"], "value": [-0.5, 1, 2, 3, 4]})
+    monkeypatch.setattr("fennec.evidence.studies.describe_studies", lambda: frame)
+    code, table, _ = run("studies")
+    assert code == 0
+    assert all(name in table for name in ("[/x]", "=1+1", "[bold]", ":smile:", "\\x1b[2J"))
+    code, text, _ = run("studies", "--csv")
+    assert code == 0
+    assert text.splitlines()[1:3] == ["[/x],-0.5", "'=1+1,1.0"]
+    assert run("studies", "--json")[0] == 0
+
+
+@pytest.mark.parametrize("option", ["--html", "--where", "--space", "--known", "--split", "--weights", "--protocol"])
+def test_option__empty_string__refused(run: Run, option: str) -> None:
+    code, _, error = run("recommend", "photos", option, "")
+    assert code == 1
+    assert f"{option} is an empty string" in one_line(error)
