@@ -90,7 +90,8 @@ def test_unexpected_error__one_line_traceback_on_request(run: Run, monkeypatch: 
     line = one_line(error)
     assert "unexpected ZeroDivisionError: boom; this is a fault of Fennec, please report it" in line
     traceback = Path(line.rpartition("the traceback in ")[2]).read_text(encoding="utf-8")
-    assert traceback.startswith("Traceback") and "load_hubs" in traceback
+    assert traceback.startswith("Traceback")
+    assert "load_hubs" in traceback
     monkeypatch.setenv("FENNEC_DEBUG", "1")
     with pytest.raises(Exception, match="boom"):
         run("hubs")

@@ -1,7 +1,7 @@
 """Hostile inputs by kinds, made from a seed, and how often the answer to them was clear.
 
 In: a kind and the numbers of its inputs. Out: `Counts`. A clear answer is a documented exit status, for a failure with
-one line of fewer than 500 characters without the word "unexpected", in under 20 seconds; JSON has no NaN.
+one line of fewer than 500 characters without the word "unexpected", within 20 seconds of computing; JSON has no NaN.
 """
 
 from __future__ import annotations
@@ -33,7 +33,17 @@ KINDS: dict[str, Callable[[random.Random, Path], Case]] = {
 
 @dataclass(frozen=True)
 class Counts:
-    """What came of the inputs of one kind."""
+    """What came of the inputs of one kind.
+
+    Attributes:
+        kind: of input.
+        tried: how many.
+        clear: answers that were clear.
+        wrong: the others.
+        seconds: for all of them.
+        slowest_seconds: of computing for one of them.
+        most_mb: memory that one of them took beyond what the process had.
+    """
 
     kind: str
     tried: int
@@ -41,7 +51,7 @@ class Counts:
     wrong: int
     seconds: float
     slowest_seconds: float
-    peak_mb: int
+    most_mb: int
 
 
 def sweep(
@@ -56,15 +66,17 @@ def sweep(
         seed: of all of them.
         say: told of every input whose answer was not clear.
     """
-    start, slowest, n_tried, n_wrong = time.perf_counter(), 0.0, 0, 0
-    forget_peak("cpu")
+    start, slowest, n_tried, n_wrong, most = time.perf_counter(), 0.0, 0, 0, 0.0
     for number in numbers:
         place = folder / f"{kind}{number}"
         case = KINDS[kind](random.Random(f"{seed} {kind} {number}"), place)
+        forget_peak("cpu")
+        before = peak_megabytes("cpu")
         wrong, seconds = tried(case)
+        most = max(most, peak_megabytes("cpu") - before)
         shutil.rmtree(place, ignore_errors=True)
         n_tried, n_wrong, slowest = n_tried + 1, n_wrong + bool(wrong), max(slowest, seconds)
         if wrong:
             say(f"{kind}:{number} {case.what!a:.200} -> {wrong!a:.400}")
     return Counts(kind, n_tried, n_tried - n_wrong, n_wrong, round(time.perf_counter() - start, 1), round(slowest, 1),
-                  round(peak_megabytes("cpu")))  # fmt: skip
+                  round(most))  # fmt: skip

@@ -13,6 +13,7 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported
 os.environ["FENNEC_DEVICE"] = "cpu"
+os.environ["FENNEC_BOMBS"] = "1"
 
 import pandas as pd
 

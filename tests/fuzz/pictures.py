@@ -111,7 +111,7 @@ def _put(rng: random.Random, path: Path) -> str:
         return "no picture"
     if how == 14:
         path.symlink_to(rng.choice((path.name, "nowhere", "/", "/proc/self/mem", "/dev/zero")))
-        return f"link to {os.readlink(path)}"
+        return f"link to {path.readlink()}"
     if how == 15:
         rng.choice((os.mkfifo, _socket))(path)
         return "no regular file"

@@ -19,11 +19,15 @@ from .judge import Case, command, library
 from .pictures import damaged, good_folder, read_all
 
 ODD_CELLS = (
-    "", " ", "\0", "nan", "NaN", "None", "-1", "1e400", "9" * 5000, "x" * 200_000, "'", '"', '""', "a\nb", "[/x]", "[b]",
-    "=1+1", "@SUM(A1)", "<script>", "\u202e", "\ufeff", "../../../etc/passwd", "/dev/zero", "/", ".", "cat", "C:\\x.png",
-    "http://localhost/x.png", "\ud800", "{0}", "%s", "a,b", "True", "[1, 2]", "{'a': 1}", "cat/good0.png" * 500, "\x1b[2J",
+    "", " ", "\0", "nan", "NaN", "None", "-1", "1e400", "9" * 5000, "x" * 200_000, "'",
+    '"', '""', "a\nb", "[/x]", "[b]",
+    "=1+1", "@SUM(A1)", "<script>", "\u202e", "\ufeff", "../../../etc/passwd", "/dev/zero", "/", ".", "cat",
+    "C:\\x.png",
+    "http://localhost/x.png", "\ud800", "{0}", "%s", "a,b", "True", "[1, 2]", "{'a': 1}", "cat/good0.png" * 500,
+    "\x1b[2J",
 )  # fmt: skip
-ODD_NUMBERS = ("1" + "0" * 400, "9" * 30, "inf", "-inf", "nan", "1e-400", "-0.1", "1.5", "0x1", "1_0", "true", "", "½", "0.5%",
+ODD_NUMBERS = ("1" + "0" * 400, "9" * 30, "inf", "-inf", "nan", "1e-400", "-0.1", "1.5", "0x1", "1_0", "true", "",
+"½", "0.5%",
                "0,5", " 0.5 ", "1e400", "--1", "5" * 5000)  # fmt: skip
 
 

@@ -15,19 +15,22 @@ from typer.main import get_command
 
 from fennec.cli import main as cli
 
-from .judge import Case, Reached, command
+from .judge import Case, Reached, command, warm_up
 from .pictures import good_folder
 
 ATOMS = (
-    "params", "family", "license", "official", "counted", "gmacs", "terms", "id", "1e6", "30", "-1", "'mit'", '"x"', "open",
-    "nan", "None", "True", "inf", "1e999", "0x" + "f" * 400, "9" * 400, "parms", "['a', 1]", "('mit',)", "{}", "b'x'", "1j", "...",
+    "params", "family", "license", "official", "counted", "gmacs", "terms", "id", "1e6", "30", "-1", "'mit'",
+    '"x"', "open",
+    "nan", "None", "True", "inf", "1e999", "0x" + "f" * 400, "9" * 400, "parms", "['a', 1]", "('mit',)", "{}",
+    "b'x'", "1j", "...",
     "f'{id}'", "params.isna()", "family.str.startswith('a')", "id.str.contains('(a+)+$')", "family.str.len()",
     "license.isin(['mit'])", "__import__('os').system('true')", "params.__class__", "id.str.cat", "lambda: 1",
     "[x for x in id]", "id[0]", "open('x')", "id.str.repeat(10**9)", "(x := 3)", "@params", "`id`", "id.to_csv('x')",
     "id.str.startswith(id)", "family.str.upper()", "license.isin(id)", "params.mean()", "*id", "await id", "id.str",
     "\u0131d", "p\u0430rams", "1" + "0" * 30, "''", "\"\\ud800\"", "'" + "x" * 5000 + "'", "0/0", "1/0", "params/0",
 )  # fmt: skip
-OPERATORS = ("<", ">", "<=", ">=", "==", "!=", " and ", " or ", " in ", " not in ", " is ", "+", "-", "*", "/", "//", "%", "**",
+OPERATORS = ("<", ">", "<=", ">=", "==", "!=", " and ", " or ", " in ", " not in ", " is ", "+", "-", "*", "/",
+"//", "%", "**",
              "<<", "&", "|", "^", "=", "&&", ";", ",", "\n", "\0", " if 1 else ", "@", " AND ", "<>")  # fmt: skip
 
 
@@ -35,9 +38,11 @@ def condition(rng: random.Random) -> str:
     """A condition as people write it, or nothing of the kind."""
     if rng.random() < 0.06:
         n = rng.choice((100, 5000, 60_000))
-        many = ("(" * n + "params<3" + ")" * n, "not " * n + "(params<3)", "-" * n + "params<3", "params<3 and " * n + "params<3",
+        many = ("(" * n + "params<3" + ")" * n, "not " * n + "(params<3)", "-" * n + "params<3",
+        "params<3 and " * n + "params<3",
                 "params" + ".str.lower()" * n + "=='a'", "params<" + "9" * n, "params <" * n + "3", "'" * n, "\\" * n,
-                "id in [" + "'a'," * n + "]", "id == '" + "(" * n + "'", "a" * n, "[" * n, "params<3" + " " * n, "{" * n)  # fmt: skip
+                "id in [" + "'a'," * n + "]", "id == '" + "(" * n + "'", "a" * n, "[" * n, "params<3" + " " * n,
+                "{" * n)  # fmt: skip
         return rng.choice(many)
     parts = [rng.choice(ATOMS)]
     for _ in range(rng.choice((0, 1, 1, 1, 3, 6))):
@@ -57,19 +62,29 @@ def conditions(rng: random.Random, folder: Path) -> Case:
     return Case(text[:300], lambda: command("models", "--where", text, rng.choice(("-q", "--csv"))).wrong)
 
 
-NUMBERS = ("-1", "0", "1", "nan", "inf", "-inf", "0.5", "1e3", "²", "٣", "9" * 30, "9" * 5000, "", " ", "x", "0x10", "1_000",
+NUMBERS = ("-1", "0", "1", "nan", "inf", "-inf", "0.5", "1e3", "²", "٣", "9" * 30, "9" * 5000, "", " ", "x",
+"0x10", "1_000",
            "1000000", "99999", "--", "\ud800")  # fmt: skip
 TEXTS = (
-    "", " ", ",", ",,", "=", "a=", "=b", "a=b", "x" * 5000, "[/x]", "\x1b[31m", "\udcff", "../..", "/", ".", "/dev/null", "/dev/zero",
-    "nowhere", "pipe", "n" * 300, "a\nb", "-", "--", "²/²", "0/1", "2/1", "1/0", "1/99999999999999999999", "-1/2", "1/1/1", "hf:", "hf-hub:", "hf-hub:/", "hf:a/b/c",
-    "timm:", "timm:nope", "timm:resnet18.nope", "torchvision:VisionDataset", "torchvision:LSUN", "torchvision:", "torchvision:nope",
-    "torchvision:FakeData", "torchvision:resnet18.nope", "open_clip:", "open_clip:x.y", "local-dir:", "local-dir:nowhere", "sklearn:",
-    "sklearn:iris", "~nobodyhere/x", "torchvision:get_model", "timm:create_model", "hf:../..", "timm:../x", "torch:abort", "os:abort", "sys:exit", "builtins:breakpoint", "os:_exit", "builtins:exit", "posix:abort", "antigravity:x", "antigravity.x:y",
-    "json:loads", "os.path:join", "mine:exits", "mine:raises", "mine:nothing", "mine:nope", "mine:", ":x", "a:b:c", "exits:net",
+    "", " ", ",", ",,", "=", "a=", "=b", "a=b", "x" * 5000, "[/x]", "\x1b[31m", "\udcff", "../..", "/", ".",
+    "nowhere", "pipe", "n" * 300, "a\nb", "-", "--", "²/²", "0/1", "2/1", "1/0", "1/99999999999999999999", "-1/2",
+    "1/1/1", "hf:", "hf-hub:", "hf-hub:/", "hf:a/b/c",
+    "timm:", "timm:nope", "timm:resnet18.nope", "torchvision:VisionDataset", "torchvision:LSUN", "torchvision:",
+    "torchvision:nope",
+    "torchvision:FakeData", "torchvision:resnet18.nope", "open_clip:", "open_clip:x.y", "local-dir:",
+    "local-dir:nowhere", "sklearn:",
+    "sklearn:iris", "~nobodyhere/x", "torchvision:get_model", "timm:create_model", "hf:../..", "timm:../x",
+    "torch:abort", "os:abort", "sys:exit", "builtins:breakpoint", "os:_exit", "builtins:exit", "posix:abort",
+    "antigravity:x", "antigravity.x:y",
+    "json:loads", "os.path:join", "mine:exits", "mine:raises", "mine:nothing", "mine:nope", "mine:", ":x", "a:b:c",
+    "exits:net",
     "https://", "https://huggingface.co/x", "http://[", "logme(", "logme()", "ped(ped(logme))", "sfda(pca_dim=-1)",
-    "sfda(pca_dim=" + "9" * 500 + ")", "ped(" * 300 + "logme" + ")" * 300, "cpu:99", "cuda", "cuda:-1", "mps", "meta", "xla", "cpu,cpu",
-    "photos?split=", "photos?x=y", "photos?", "params < 3", "params < 9**9**9", "(" * 3000, "finetune", "finetune,finetune", "eval", "all",
-    "default", "here", "{0}", "%s", "'", '"', "\\", "nan", "-1", "0.5", "inf", "9" * 30, "1e-3,nan", "0,0", "1,-1", "-0.5", "1e400", "²",
+    "sfda(pca_dim=" + "9" * 500 + ")", "ped(" * 300 + "logme" + ")" * 300, "cpu:99", "cuda", "cuda:-1", "mps",
+    "meta", "xla", "cpu,cpu",
+    "photos?split=", "photos?x=y", "photos?", "params < 3", "params < 9**9**9", "(" * 3000, "finetune",
+    "finetune,finetune", "eval", "all",
+    "default", "here", "{0}", "%s", "'", '"', "\\", "nan", "-1", "0.5", "inf", "9" * 30, "1e-3,nan", "0,0", "1,-1",
+    "-0.5", "1e400", "²",
 )  # fmt: skip
 # What each command needs to come as far as its options; what would take minutes or wait for people is not done.
 BASES: dict[str, tuple[str, ...]] = {
@@ -148,6 +163,7 @@ def typed(rng: random.Random, folder: Path) -> list[str]:
 
 def commands(rng: random.Random, folder: Path) -> Case:
     """One clear line, or what was asked for."""
+    warm_up()
     folder.mkdir(parents=True)
     _place(folder)
     line = typed(rng, folder)
