@@ -26,7 +26,7 @@ SAVED = {
     "tga": "TGA", "avif": "AVIF", "jp2": "JPEG2000", "qoi": "QOI",
 }  # fmt: skip
 ODD_NAMES = (
-    b"caf\xe9.png", b"\xff\xfe\xfd.png", b"two\nlines.png", b"\x1b[31mred.png", b"[bold]x[red].png", b"<b>&amp;.png",
+    b"\xe9t\xe9.png", b"\xff\xfe\xfd.png", b"two\nlines.png", b"\x1b[31mred.png", b"[bold]x[red].png", b"<b>&amp;.png",
     b"=1+1.png", "\u202egnp.png".encode(), b"n" * 250 + b".png", b"%s{0}.png", b"\xed\xa0\x80.png", b"a\tb.png",
 )  # fmt: skip
 HUGE = 3 * 2**30
