@@ -35,13 +35,14 @@ def measured(case: Case) -> Iterator[tuple[str, str, float]]:
     known = np.flatnonzero(np.isfinite(truth))
     true = truth[known]
     found = recommender.predict(embedding)
-    facts = load_catalog().frame.reindex([recommender.models_[row] for row in known])
+    models = [recommender.models_[row] for row in known]
+    facts = load_catalog().frame.reindex(models)
     params, families = facts["params"].to_numpy(dtype=np.float64), facts["family"].fillna("").tolist()
     scores, expected = found.scores[known], found.performance[known]
     ranked = np.argsort(-scores, kind="stable")
     worth, everything = worth_their_size(expected, params), np.full(len(known), True)
     near = recommender.nearest_tasks(embedding) if recommender.resemblance(embedding) >= ABSTAIN else ()
-    subject, worth_of_subject = of_subject(facts, near), np.full(len(known), False)
+    subject, worth_of_subject = of_subject(load_catalog().subjects(models), near), np.full(len(known), False)
     worth_of_subject[subject] = worth_their_size(expected[subject], params[subject])
     lists = {
         "siblings": ranked,

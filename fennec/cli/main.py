@@ -144,7 +144,8 @@ def main() -> None:
         _fail(FennecError(f"unexpected {type(error).__name__}: {shown(said(error))}; this is a fault of Fennec, please "
                           f"report it with {_traceback(error)}"), 1)  # fmt: skip
     else:
-        sys.exit(status or 0)
+        if status:
+            sys.exit(status)
 
 
 def _traceback(error: Exception) -> str:

@@ -6,17 +6,12 @@ In: expected results and draws of a `TransferSpace`, facts of the models. Out: p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fennec.checkpoints.vocabulary import only_for
 from fennec.errors import InputError
 from fennec.evidence.studies import load_tasks
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Floats = NDArray[np.float64]
 SIBLINGS = 2  # checkpoints of one network in a list
@@ -25,11 +20,11 @@ CHEAPER = 5.0  # a model has to be better than those of so many times fewer para
 WORTH = 0.01  # by so much, a fraction
 
 
-def in_top(draws: Floats, k: int = 5) -> Floats:
+def in_top(draws: NDArray[np.floating], k: int = 5) -> Floats:
     """Probability of every model to be among the k best.
 
     Args:
-        draws: joint draws of results, shape (n_draws, n_models).
+        draws: joint draws of results or of what orders them, shape (n_draws, n_models).
         k: how many count as best.
 
     Returns:
@@ -101,11 +96,11 @@ def worth_their_size(expected: ArrayLike, params: ArrayLike) -> NDArray[np.bool_
     return np.asarray(np.isnan(sizes) | (results - rival > WORTH))
 
 
-def of_subject(models: pd.DataFrame, nearest: Sequence[tuple[str, float]]) -> NDArray[np.bool_]:
+def of_subject(only: Sequence[frozenset[str]], nearest: Sequence[tuple[str, float]]) -> NDArray[np.bool_]:
     """Whether models were trained for things of all kinds, or for what the nearest known tasks show.
 
     Args:
-        models: rows of the catalog, NaN where nothing is known, shape (n_models, n_columns).
+        only: what each model was trained for and for nothing else, as of `Catalog.subjects`.
         nearest: image sets most like the task, with their distance; none where they say nothing.
 
     Returns:
@@ -113,8 +108,6 @@ def of_subject(models: pd.DataFrame, nearest: Sequence[tuple[str, float]]) -> ND
     """
     tasks = load_tasks()
     here = " ".join(tasks.loc[tasks["image_set"].isin([name for name, _ in nearest]), "domain"].dropna().unique())
-    trained = models[["pretraining_data", "pretraining_method", "finetuned_on"]].fillna("")
-    only = [only_for(*words) for words in trained.itertuples(index=False)]
     found = np.array(
         [not subjects or any(subject in here for subject in subjects) for subjects in only], dtype=np.bool_
     )
