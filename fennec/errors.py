@@ -63,9 +63,12 @@ class MissingExtraError(FennecError, ImportError):
 
 
 def said(error: BaseException) -> str:
-    """What an error says; nothing where its class, which is foreign code as well, fails at that."""
+    """What a foreign error says; nothing where its class, which is foreign code as well, fails at that.
+
+    Fennec calls its own faults unexpected and nothing else, so libraries may not.
+    """
     try:
-        return str(error)
+        return re.sub("(u|U)nexpected", r"\1nforeseen", str(error))
     except Exception:
         return ""
 

@@ -254,7 +254,7 @@ def terms_of(license_id: str) -> str:
 
 def _known(value: Any, kind: Callable[[Any], Known]) -> Known | None:
     """A value of a table in its type, None where the table has none."""
-    return None if value != value else kind(value)
+    return None if value is None or value != value else kind(value)
 
 
 def _whole_name(place: str, name: str) -> str:

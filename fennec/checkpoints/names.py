@@ -91,7 +91,10 @@ def ask_back(name: str, meant: Iterable[str]) -> UnknownModelError:
 
 
 def _of_page(text: str) -> str:
-    address = urlsplit(text if "://" in text else f"https://{text}")
+    try:
+        address = urlsplit(text if "://" in text else f"https://{text}")
+    except ValueError as error:
+        raise InputError(f"'{text}' is no address ({error})") from error
     parts = [unquote(part) for part in address.path.split("/") if part]
     host = (address.hostname or "").lower()
     documented = re.search(r"torchvision\.models\.(\w+)\.html", address.path)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fennec.errors import InputError, shown
+from fennec.errors import InputError, said, shown
 
 from .studies import PROTOCOLS
 
@@ -237,7 +237,7 @@ def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
             start = reader.line_num + 1
         header, *rows = rows or [[]]
     except (csv.Error, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path} is not a readable CSV ({error}); {expected}") from error
+        raise InputError(f"{path} is not a readable CSV ({said(error)}); {expected}") from error
     if not header:
         raise InputError(f"{path} is not a readable CSV (it is empty); {expected}")
     for line, row in zip(lines[1:], rows, strict=True):

@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import IO, Any
 
-from fennec.errors import InputError, said
+from fennec.errors import InputError, said, shown
 
 from .decode import UnreadableImage, readable
 from .folders import Tree
@@ -291,7 +291,8 @@ class _Tar:
                 self._damaged("no header where the next member should begin")
 
     def _damaged(self, why: str) -> None:
-        self.notes.append(f"the archive is damaged and only its beginning was read ({why})")
+        if not self.notes:  # what was not decompressed is cut short as well
+            self.notes.append(f"the archive is damaged and only its beginning was read ({shown(why)})")
 
     def read(self, offset: int, size: int) -> bytes:
         _check_size(size, size)

@@ -13,11 +13,11 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported
 os.environ["FENNEC_DEVICE"] = "cpu"
-os.environ["FENNEC_BOMBS"] = "1"
 
 import pandas as pd
 
 from . import KINDS, sweep
+from .archives import BOMBS
 
 RESULTS = Path(__file__).parents[2] / "benchmark" / "results" / "fuzz.csv"
 
@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--kind", choices=list(KINDS), action="append", help="all by default")
     parser.add_argument("--only", help="KIND:NUMBER, one input again")
     asked = parser.parse_args()
+    os.environ[BOMBS] = "1"
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"FENNEC_CACHE_DIR": f"{folder}/cache", "FENNEC_HOME": f"{folder}/home"}
         if asked.only:
