@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fennec.errors import ArtifactError
+from fennec.errors import ArtifactError, UnwritableError
 from fennec.typed import Made, read_json, typed
 
 MANIFEST = "manifest.json"
@@ -35,18 +35,29 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Write to a name of this thread beside the target, then rename; folders are made.
 
     Raises:
-        OSError: there is no room or no right to write; nothing is left behind.
+        UnwritableError: there is no room or no right to write; nothing is left behind.
     """
     partial = path.parent / _partial_name()
+    with _writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(path.parent)
+            partial.write_bytes(_bytes(content))
+            partial.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path.parent)
-        partial.write_bytes(_bytes(content))
-        partial.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
+        yield
+    except OSError as error:
+        raise UnwritableError(
+            f"cannot write '{path}' ({error.strerror or error}); make room or give another place"
+        ) from error
 
 
 def write_together(folder: Path, contents: Mapping[str, str | bytes]) -> None:
@@ -56,29 +67,28 @@ def write_together(folder: Path, contents: Mapping[str, str | bytes]) -> None:
     are moved to their places. Other files of the folder stay.
 
     Raises:
-        OSError: there is no room or no right to write; the files are as they were.
+        UnwritableError: there is no room or no right to write; the files are as they were.
     """
     staged = folder / _partial_name()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
-        staged.mkdir()
-        for name, content in contents.items():
-            (staged / name).write_bytes(_bytes(content))
-        while True:
-            finish(folder)
-            try:
-                staged.rename(folder / NEXT)
-                break
-            except FileExistsError:  # pragma: no cover - another process was faster
-                continue
-            except OSError:
-                if not (folder / NEXT).exists():
-                    raise
-    except BaseException:
-        shutil.rmtree(staged, ignore_errors=True)
-        raise
-    finish(folder)
+    with _writing(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _sweep(folder)
+            staged.mkdir()
+            for name, content in contents.items():
+                (staged / name).write_bytes(_bytes(content))
+            for attempt in range(ATTEMPTS):
+                finish(folder)
+                try:
+                    staged.rename(folder / NEXT)
+                    break
+                except OSError:  # another process was faster, whose files go to their places first
+                    if attempt + 1 == ATTEMPTS or not (folder / NEXT).exists():
+                        raise
+        except BaseException:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
+        finish(folder)
 
 
 def finish(folder: Path) -> None:
@@ -174,7 +184,11 @@ def read_file(path: Path, *, limit: int, inside: Path | None = None) -> bytes:
         ArtifactError: a pipe, a device or a folder, larger than the limit, or a link that leads out.
         OSError: there is none, or no right to read it.
     """
-    if inside is not None and not path.resolve().is_relative_to(inside.resolve()):
+    try:
+        leads_out = inside is not None and not path.resolve().is_relative_to(inside.resolve())
+    except RuntimeError as error:
+        raise ArtifactError(f"'{path.name}' is a link to itself") from error
+    if leads_out:
         raise ArtifactError(f"'{path.name}' is a link out of its folder")
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with os.fdopen(descriptor, "rb") as file:
@@ -219,20 +233,25 @@ def alone(path: Path) -> Iterator[None]:
     """Keep other processes from changing a file that is read, changed and written again.
 
     Raises:
-        OSError: the folder cannot be written to.
+        UnwritableError: the folder cannot be written to.
     """
     from filelock import FileLock
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(str(path.with_name(f".{path.name}.lock"))):
+    lock = FileLock(str(path.with_name(f".{path.name}.lock")))
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def change_json(path: Path, change: Callable[[], Any]) -> None:
     """Write what `change` makes of a file, with no other process between its reading and the writing.
 
     Raises:
-        OSError: the folder cannot be written to.
+        UnwritableError: the folder cannot be written to.
     """
     with alone(path):
         write_whole(path, as_json(change()) + "\n")

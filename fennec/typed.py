@@ -266,7 +266,7 @@ def check_values(name: str, array: NDArray[Any], table: Table) -> None:
     values = array[~np.isnan(array)] if table.gaps else array
     if not values.size:
         return
-    low, high = values.min(), values.max()  # NaN where there is one
+    low, high = float(values.min()), float(values.max())  # NaN where there is one
     if not (table.low <= low and high <= table.high):
         seen = low if not table.low <= low else high
         raise ArtifactError(f"tensor '{name}' holds {seen}; expected {table.low:g} to {table.high:g}")

@@ -1,7 +1,7 @@
 """The `fennec` command: parse, call the library, print.
 
 stdout carries the result, stderr progress and messages. Exit codes: 0 done, 1 failure, 2 usage, 3 nothing to
-recommend, 130 interrupted.
+recommend, 130 interrupted, 143 told to end.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from fennec.reports.console import move_output, results_apart
 from fennec.settings import is_debug
 
 from . import ask, build, lookup, measure, share
+from .stop import stoppable
 
 app = typer.Typer(
     name="fennec",
@@ -94,6 +95,7 @@ for command, arguments in COMMANDS.items():
     app.command(name, epilog=f"{title}:  {examples}")(_apart(command))
 
 
+@stoppable()
 def main() -> None:
     """Entry point: run the command, turn errors into one line and an exit code."""
     move_output()

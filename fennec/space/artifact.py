@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from fennec import __version__
-from fennec.errors import ArtifactError, InputError, UnknownTaskError, did_you_mean
+from fennec.errors import ArtifactError, InputError, UnknownTaskError, UnwritableError, did_you_mean
 from fennec.files import MANIFEST, as_json, find_file, read_together, with_manifest, write_together
 from fennec.settings import data_dir
 from fennec.typed import (
@@ -181,7 +181,7 @@ def save_space(space: TransferSpace, folder: str | Path, *, proxy: Proxy | None 
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)  # what cannot be written need not be made
     except OSError as error:
-        raise ArtifactError(f"cannot write to '{folder}': {error}") from error
+        raise ArtifactError(f"cannot write '{folder}' ({error.strerror}); give another place") from error
     config = {
         "format_version": FORMAT_VERSION,
         "fennec_version": __version__,
@@ -215,8 +215,8 @@ def save_space(space: TransferSpace, folder: str | Path, *, proxy: Proxy | None 
         raise ArtifactError(f"this recommender cannot be saved: {error}") from error
     try:
         write_together(Path(folder), with_manifest(contents, READ))
-    except OSError as error:
-        raise ArtifactError(f"cannot write to '{folder}': {error}") from error
+    except UnwritableError as error:
+        raise ArtifactError(str(error)) from error
 
 
 def load_space(folder: str | Path, kind: type[Space], *, proxy: Proxy | None = None) -> Space:

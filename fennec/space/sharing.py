@@ -77,10 +77,7 @@ def pull(repository: str, folder: str | Path, *, revision: str | None = None) ->
     except (OSError, ArtifactError) as error:
         raise ArtifactError(f"'{repository}' holds no recommender that can be used here: {error}") from error
     target = Path(folder)
-    try:
-        write_together(target, with_manifest(contents, READ))
-    except OSError as error:
-        raise ArtifactError(f"cannot write to '{folder}': {error}") from error
+    write_together(target, with_manifest(contents, READ))
     return target
 
 
