@@ -7,6 +7,7 @@ typed by `fennec.typed`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -77,13 +78,13 @@ def write_together(folder: Path, contents: Mapping[str, str | bytes]) -> None:
             staged.mkdir()
             for name, content in contents.items():
                 (staged / name).write_bytes(_bytes(content))
-            for attempt in range(ATTEMPTS):
+            for attempt in range(100 * ATTEMPTS):
                 finish(folder)
                 try:
                     staged.rename(folder / NEXT)
                     break
-                except OSError:  # another process was faster, whose files go to their places first
-                    if attempt + 1 == ATTEMPTS or not (folder / NEXT).exists():
+                except OSError as error:  # another process was faster, whose files go to their places first
+                    if attempt + 1 == 100 * ATTEMPTS or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                         raise
         except BaseException:
             shutil.rmtree(staged, ignore_errors=True)
@@ -144,11 +145,16 @@ def read_together(
     changed = ""
     for attempt in range(ATTEMPTS):
         time.sleep(0.02 * attempt)  # another process may be writing
-        contents = {name: read_file(find_file(folder, name), limit=limits[name], inside=inside) for name in limits}
-        manifest = find_file(folder, MANIFEST)
-        if not os.path.lexists(manifest):
-            return contents, ""
-        hashes = read_as(Manifest, manifest, limit=10**6, inside=inside).files
+        try:
+            contents = {name: read_file(find_file(folder, name), limit=limits[name], inside=inside) for name in limits}
+            manifest = find_file(folder, MANIFEST)
+            if not os.path.lexists(manifest):
+                return contents, ""
+            hashes = read_as(Manifest, manifest, limit=10**6, inside=inside).files
+        except FileNotFoundError:  # moved meanwhile
+            if attempt + 1 == ATTEMPTS:
+                raise
+            continue
         changed = next((name for name in limits if _hash(contents[name]) != hashes.get(name)), "")
         if not changed:
             break
