@@ -205,8 +205,8 @@ def test_change_json__many_processes__nothing_lost(tmp_path: Path) -> None:
     path = tmp_path / "list.json"
 
     def work(one: int) -> None:
-        for at in range(10):
-            change_json(path, lambda: {**read(path), f"{one} {at}": ""})
+        for _ in range(10):
+            change_json(path, lambda: {**read(path), f"{one} {len(read(path))}": ""})
 
     children = [child_of(partial(work, one)) for one in range(6)]
     assert [status_of(child) for child in children] == [0] * 6

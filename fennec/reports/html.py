@@ -6,6 +6,7 @@ In: what `Recommender` and `compare` return. Out: text of the file. Figures come
 from __future__ import annotations
 
 import base64
+import hashlib
 import importlib.metadata
 import io
 import platform
@@ -124,13 +125,27 @@ def _render(template: str, title: str, command: str, charts: dict[str, Any], **v
         lstrip_blocks=True,
     )
     versions = {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES}
+    drawn = {name: figure.to_plotly_json() for name, figure in charts.items()}
+    script = environment.get_template("page.js").render(charts=drawn)
     return environment.get_template(template).render(
         title=title,
         command=command,
         versions=versions,
-        charts={name: figure.to_plotly_json() for name, figure in charts.items()},
+        charts=drawn,
+        policy=_policy(script, get_plotlyjs()),
+        script=script,
         plotly_js=get_plotlyjs(),
         **values,
+    )
+
+
+def _policy(*scripts: str) -> str:
+    """What a browser lets the page do: run these very scripts, show pictures that are in it, reach nothing."""
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{each}'" for each in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; "
+        "form-action 'none'"
     )
 
 
