@@ -236,8 +236,8 @@ def load_space(folder: str | Path, kind: type[Space], *, proxy: Proxy | None = N
     try:
         inside = None if source.is_relative_to(data_dir()) else source  # installers may make links of what is shipped
         contents, changed = read_together(source, READ, inside=inside)
-        _check_version(contents)
         if changed:
+            _check_version(contents)
             raise ArtifactError(
                 f"'{changed}' was changed after it was saved: its hash is not that of {MANIFEST}, which may be deleted "
                 "if that was on purpose"
@@ -257,6 +257,16 @@ def load_space(folder: str | Path, kind: type[Space], *, proxy: Proxy | None = N
 
 class _OtherFormatError(ArtifactError):
     """Of another version of Fennec."""
+
+
+def _check_version(contents: Contents) -> None:
+    """Say of a file that was changed first that it is of another version, and nothing of what else is wrong."""
+    try:
+        _configuration(contents)
+    except _OtherFormatError:
+        raise
+    except ArtifactError:
+        return
 
 
 def check_proxy(stored: StoredProxy, check_vector: np.ndarray[Any, Any], proxy: Proxy) -> None:
@@ -335,22 +345,14 @@ def _build(config: Configuration, tensors: Arrays, kind: type[Space]) -> Space:
 
 
 def _configuration(contents: Contents) -> Configuration:
-    _check_version(contents)
-    return typed(Configuration, read_json(contents["config.json"]), where="config.json")
-
-
-def _check_version(contents: Contents) -> None:
-    """Tell another version of Fennec from damage, of which nothing is said here."""
-    try:
-        stored = read_json(contents["config.json"])
-    except ArtifactError:
-        return
+    stored = read_json(contents["config.json"])
     version = stored.get("format_version") if isinstance(stored, dict) else None
     if type(version) is int and version != FORMAT_VERSION:
         remedy = "make it again with 'fennec fit'"
         if version > FORMAT_VERSION:
             remedy = "upgrade with 'pip install -U fennec-recommender'"
         raise _OtherFormatError(f"has format version {version}, this Fennec reads version {FORMAT_VERSION}; {remedy}")
+    return typed(Configuration, stored, where="config.json")
 
 
 def _plain(value: Any) -> Any:
