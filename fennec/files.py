@@ -40,6 +40,9 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """
     partial = path.parent / _partial_name()
     with _writing(path):
+        if path.is_char_device() or (path.is_symlink() and path.is_fifo()):  # /dev/stdout is not ours to replace
+            path.write_bytes(_bytes(content))
+            return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _sweep(path.parent)
@@ -196,7 +199,12 @@ def read_file(path: Path, *, limit: int, inside: Path | None = None) -> bytes:
         raise ArtifactError(f"'{path.name}' is a link to itself") from error
     if leads_out:
         raise ArtifactError(f"'{path.name}' is a link out of its folder")
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ArtifactError(f"'{path.name}' is a link to itself") from error
+        raise
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for without end

@@ -314,6 +314,13 @@ def test_read_file__pipe_device_link_folder_large__refused_without_waiting(tmp_p
     assert find_file(tmp_path, "large") == tmp_path / "large"
 
 
+def test_write_whole__device__written_to_and_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "null").symlink_to("/dev/null")
+    write_whole(tmp_path / "null", "gone")
+    assert [path.name for path in tmp_path.iterdir()] == ["null"]
+    assert (tmp_path / "null").is_char_device()
+
+
 def test_as_json__what_json_has_no_word_for__null_and_text() -> None:
     value = {
         "a": [np.nan, np.float64("inf"), 1.5],

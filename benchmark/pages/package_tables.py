@@ -40,6 +40,14 @@ def documentation() -> str:
     return markdown(["what", "value"], rows)
 
 
+def changed_files() -> str:
+    """Saved things that were changed: how many were refused in one line, used in full, or neither."""
+    results = pd.read_csv(RESULTS / "fuzz_saved.csv")
+    rows = [[str(cell) for cell in row] for row in results.itertuples(index=False)]
+    rows.append(["all", *(str(total) for total in results.drop(columns="kind").sum())])
+    return markdown(list(results.columns), rows)
+
+
 def sources() -> str:
     """Paper, repository and licence of every source of results, and the hubs made from it."""
     hubs: dict[str, list[str]] = {}
@@ -67,4 +75,4 @@ def _cards() -> dict[str, dict[str, str]]:
     }
 
 
-TABLES = (speed, scoring_time, documentation, sources, caveats)
+TABLES = (speed, scoring_time, documentation, changed_files, sources, caveats)

@@ -132,20 +132,20 @@ def make_page(uploads: Uploads) -> Any:
         def report(stage: str) -> None:
             if request.session_hash in stopped:
                 raise InputError("stopped")
-            progress(next(stages), desc=stage)
+            progress(next(stages, 0.95), desc=stage)
 
         try:
             if upload is not None and not Path(upload).exists():
                 raise InputError(f"'{Path(upload).name}' was deleted after use; drop it again")
             page, rows, data = answer(folder, upload, protocol, params, licence, n, report)
+            path = Path(tempfile.mkdtemp(dir=os.environ.get("GRADIO_TEMP_DIR"))) / "fennec-report.html"
+            write_whole(path, page)
         except (FennecError, OSError) as error:
             text = escape(str(error))  # which is taken for HTML
             raise gr.Error(text, duration=None, print_exception=False) from error
         finally:
             if upload is not None:
                 uploads.used(str(upload))
-        path = Path(tempfile.mkdtemp(dir=os.environ.get("GRADIO_TEMP_DIR"))) / "fennec-report.html"
-        write_whole(path, page)
         frame = (
             f'<iframe title="report" sandbox="allow-scripts allow-downloads" srcdoc="{escape(page)}" '
             'style="width:100%;height:80vh;border:0"></iframe>'

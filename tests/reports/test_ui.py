@@ -5,9 +5,14 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import socket
+import subprocess
+import sys
+import time
+import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +24,7 @@ from fennec.errors import InputError, NothingToRecommendError
 from fennec.reports import ui
 from fennec.reports.guard import Uploads, strange
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of gradio, in its own threads
+ROOT = Path(__file__).parents[2]
 PATIENCE_MS = 240_000  # other tests may have the cores
 
 if TYPE_CHECKING:
@@ -36,10 +41,37 @@ def zipped(image_folder: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page_address() -> Iterator[str]:
-    """A page that is being served."""
-    with ui.served() as app:
-        yield f"http://127.0.0.1:{app.get_blocks().server_port}"
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """Address of a page that is being served, and where its files are."""
+    root = tmp_path_factory.mktemp("page")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.reports.served", str(port)]
+    with (root / "log").open("w") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, "TMPDIR": str(root)}, cwd=ROOT
+        )
+    address = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 240
+    while True:
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            break
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                pytest.fail(f"no page: {(root / 'log').read_text()}")
+            time.sleep(0.5)
+    yield address, root
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    assert not list(root.glob("fennec-page-*"))
+
+
+@pytest.fixture
+def page_address(served: tuple[str, Path]) -> str:
+    return served[0]
 
 
 def drop(page: Page, path: Path) -> None:
@@ -180,33 +212,13 @@ def test_uploads__equal_files_of_two__deleted_after_the_second(tmp_path: Path) -
     assert not path.parent.exists()
 
 
-@pytest.fixture
-def quick_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Answers that say what was asked, at once."""
-
-    def answer(
-        folder: str,
-        upload: str | None,
-        protocol: str,
-        params: float,
-        licence: str,
-        n: float,
-        report: Callable[[str], None],
-    ) -> tuple[str, list[list[object]], str]:  # fmt: skip
-        report("opening")
-        if folder == "bad":
-            raise InputError("<img src=x onerror=alert(1)>")
-        if upload is not None:
-            folder = Path(upload).name + Path(upload).read_bytes()[:2].decode()
-        return f"<!doctype html><p>{folder}</p>", [[1, folder, 1.0, 1.0, 1.0]], f"{folder} {n:.0f}"
-
-    monkeypatch.setattr(ui, "answer", answer)
-
-
-def ask(client: httpx.Client, folder: str, upload: str | None, n: int) -> list[object] | str:
+def ask(
+    client: httpx.Client, folder: str, upload: str | None, n: int, session: str | None = None
+) -> list[object] | str:
     """What the page answers, or its error."""
     file = None if upload is None else {"path": upload, "meta": {"_type": "gradio.FileData"}}
-    sent = client.post("/gradio_api/call/clicked", json={"data": [folder, file, "finetune", 0, "any", n]}).json()
+    body = {"data": [folder, file, "finetune", 0, "any", n], "session_hash": session or os.urandom(6).hex()}
+    sent = client.post("/gradio_api/call/clicked", json=body).json()
     lines = client.get(f"/gradio_api/call/clicked/{sent['event_id']}").text.splitlines()
     data = json.loads(lines[-2].removeprefix("data: ") if lines[-1] == "" else lines[-1].removeprefix("data: "))
     return data["error"] if isinstance(data, dict) else data  # type: ignore[no-any-return]
@@ -214,9 +226,9 @@ def ask(client: httpx.Client, folder: str, upload: str | None, n: int) -> list[o
 
 @pytest.mark.slow
 def test_page__twenty_at_once_strangers_and_files__own_answers_refusals_and_nothing_left(
-    page_address: str, quick_answers: None, tmp_path: Path
+    served: tuple[str, Path], tmp_path: Path
 ) -> None:
-    folder = Path(os.environ["GRADIO_TEMP_DIR"])
+    page_address, root = served
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("a.png", b"x")
@@ -224,18 +236,18 @@ def test_page__twenty_at_once_strangers_and_files__own_answers_refusals_and_noth
 
         def one(number: int) -> tuple[object, object]:
             if number % 2:
-                return ask(client, f"folder {number}", None, number + 1), f"folder {number} {number + 1}"
-            files = {"files": ("pets.zip", buffer.getvalue())}  # equal ones
+                return ask(client, f"quick {number}", None, number + 1), f"quick {number} {number + 1}"
+            files = {"files": ("quick.zip", buffer.getvalue())}  # equal ones
             (path,) = client.post("/gradio_api/upload", files=files).json()
-            return ask(client, "", path, number + 1), f"pets.zipPK {number + 1}"
+            return ask(client, "", path, number + 1), f"quick.zipPK {number + 1}"
 
         with ThreadPoolExecutor(20) as pool:
             for answer, expected in pool.map(one, range(20)):
                 assert isinstance(answer, list), answer
                 assert answer[0] == expected
                 assert str(expected).rpartition(" ")[0] in answer[3]
-        assert not list(folder.rglob("*.zip"))
-        assert ask(client, "bad", None, 1) == "&lt;img src=x onerror=alert(1)&gt;"
+        assert not list(root.rglob("quick.zip"))
+        assert ask(client, "quick bad", None, 1) == "&lt;img src=x onerror=alert(1)&gt;"
         (tmp_path / "own.zip").write_bytes(b"PK")
         assert not isinstance(ask(client, "", str(tmp_path / "own.zip"), 1), list)
         assert (tmp_path / "own.zip").exists()
@@ -244,4 +256,9 @@ def test_page__twenty_at_once_strangers_and_files__own_answers_refusals_and_noth
         for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
             for request in (client.get, client.post):
                 assert request("/gradio_api/upload", headers=headers).status_code == 403
+        with ThreadPoolExecutor(1) as pool:
+            slow = pool.submit(ask, client, "quick slow", None, 1, "one session")
+            time.sleep(0.5)
+            client.post("/gradio_api/call/stop", json={"data": [], "session_hash": "one session"})
+            assert slow.result(30) == "stopped"
         assert client.get("/").headers["content-security-policy"] == "frame-ancestors 'none'"
