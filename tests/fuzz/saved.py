@@ -46,6 +46,7 @@ from fennec.space.artifact import READ
 from fennec.space.recommender import Recommender
 from fennec.tasks.embedding import TaskEmbedding
 from fennec.tasks.embedding_files import load_embeddings, save_embeddings
+from fennec.tasks.unfinished import Unfinished, load_unfinished, save_unfinished
 
 from .tamper import changed, changed_tensors, damaged, document, misplaced, tampered
 
@@ -130,6 +131,20 @@ def embeddings(rng: random.Random, folder: Path) -> Try:
             embedding.merge(embedding)
 
     return what, load_all
+
+
+def unfinished(rng: random.Random, folder: Path) -> Try:
+    """An embedding that was interrupted: a changed one begins again."""
+    path = folder / "task.part.safetensors"
+    save_unfinished(path, "key", Unfinished(_embedding(), 20, (("a.png", "no picture"),), 0, 1.0))
+    what = tampered(rng, path)
+
+    def go_on() -> None:
+        found = load_unfinished(path, "key")
+        if found is not None and found.embedding is not None:
+            strict([found.embedding.merge(_embedding()).mean.tolist(), found.n_done, found.skipped])
+
+    return what, go_on
 
 
 def cells(rng: random.Random, folder: Path) -> Try:
@@ -272,6 +287,7 @@ def shipped(rng: random.Random, folder: Path) -> Try:
 KINDS: dict[str, Callable[[random.Random, Path], Try]] = {
     "spaces": spaces,
     "embeddings": embeddings,
+    "unfinished embeddings": unfinished,
     "cells": cells,
     "added models": added,
     "calibrations": calibrations,
