@@ -104,7 +104,7 @@ def check_results(path: str | Path, *, protocol: str | None = None, unit: str | 
     if found.has_wrong("unit") or frame.empty:  # orders and levels would be those of two units
         return CheckedResults(file.path, frame.assign(failed=False), found.sorted())
     frame = with_failures(frame, found)
-    columns, studies = compare_columns(frame, found), compare_studies(frame, found)
+    studies, columns = compare_studies(frame, found), compare_columns(frame, found)
     return CheckedResults(file.path, frame, found.sorted(), columns, studies)
 
 

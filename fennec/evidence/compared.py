@@ -126,10 +126,10 @@ def compare_columns(cells: pd.DataFrame, found: Findings) -> pd.DataFrame:
             text = (
                 f"{what}: the order runs against what is known, rank correlation {order:.2f} over {len(common)} models"
             )
-            found.add("odd", "agreement", text, here.index)
+            found.add("odd", "order", text, here.index)
         if len(difference) >= FEWEST_CELLS and abs(middle) > FAR and not here["failed"].all():
             text = f"{what}: {100 * middle:+.0f} points from known results of {len(difference)} of its models"
-            found.add("odd", "agreement", f"{text}; another split, metric or unit?", here.index)
+            found.add("odd", "shift", f"{text}; another split, metric or unit?", here.index)
     names = [*COLUMN, "n_models", "n_common", "order", "p", "n_values", "difference"]
     return pd.DataFrame(rows, columns=names)
 

@@ -107,9 +107,8 @@ def contribute(
     lacking = [task for task in new if not facts.get(task, {}).get("title")]
     if lacking:
         raise InputError(
-            f"nothing is known of task '{cut(lacking[0])}'{did_you_mean(lacking[0], image_sets())}; mend its name, or "
-            f"give --tasks, a CSV with the columns task, {', '.join(TASK_FACTS)}"
-            + (f"; {len(lacking) - 1} more are new" if len(lacking) > 1 else "")
+            f"nothing is known of {len(lacking)} tasks, first '{cut(lacking[0])}'; mend its name, or give --tasks, a "
+            f"CSV with the columns task, {', '.join(TASK_FACTS)}{did_you_mean(lacking[0], image_sets())}"
         )
     name = study.name
     n_failed = int(cells["failed"].sum())

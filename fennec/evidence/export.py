@@ -43,9 +43,10 @@ COLUMNS = {
 }
 _TYPES = {"value": "sc:Float"}
 # The context that the standard prescribes, word by word.
-_PLAIN = ("citeAs", "column", "equivalentProperty", "extract", "field", "fileObject", "fileProperty", "fileSet", "format",
-          "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references", "regex",
-          "repeated", "replace", "samplingRate", "separator", "source", "subField", "transform")  # fmt: skip
+_PLAIN = ("citeAs", "column", "equivalentProperty", "extract", "field", "fileObject", "fileProperty", "fileSet",
+          "format", "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet",
+          "references", "regex", "repeated", "replace", "samplingRate", "separator", "source", "subField",
+          "transform")  # fmt: skip
 _CONTEXT: Mapping[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
@@ -138,7 +139,7 @@ def _parquet(frame: pd.DataFrame) -> bytes:
 def newest_source() -> str:
     """Day of the newest commit among the sources, `2026-08-20`: what the data are dated by."""
     days = [day for study in load_studies().values() for day in re.findall(r"\d{4}-\d{2}-\d{2}", study.repository)]
-    return max(days)
+    return str(max(days))
 
 
 def croissant(frame: pd.DataFrame, table: bytes) -> dict[str, Any]:

@@ -150,7 +150,7 @@ class Finding:
     Attributes:
         level: `wrong` must be mended, `odd` should be looked at, `note` says how the file was understood.
         kind: what it is about: reading, value, unit, name, task, metric, protocol, budget, duplicate, chance, constant,
-            size, agreement or repeat.
+            size, agreement, repeat, order or shift.
         text: one line for people.
         lines: of the file, where it is about some of them.
     """
