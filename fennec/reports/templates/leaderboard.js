@@ -11,8 +11,9 @@ function element(name, text = "", classes = "") {
   return made;
 }
 function link(text, act) {
-  const made = element("button", text, "link");
+  const made = element("button", "", "link");
   made.type = "button";
+  text.split(/(?<=[_.:\/@-])/).forEach((part, index) => made.append(...(index ? [element("wbr")] : []), part)); // long ids break there
   made.addEventListener("click", act);
   return made;
 }
@@ -51,7 +52,7 @@ studies.forEach((study, index) => {
   study.agrees = median(pairs.filter(pair => (pair.a === index || pair.b === index) && pair.overall !== null).map(pair => pair.overall));
 });
 
-// A table that searches, sorts and shows its rows in steps. A column: label, value(row), and perhaps show(row), text, digits.
+// A table that searches, sorts and shows its rows in steps. A column: label, value(row), and perhaps show(row), text, long, digits.
 function grid(section, columns, rows, { sort, down = false, label, tools = [] }) {
   const search = element("input"), count = element("span", "", "soft"), place = element("div", "", "scroll"), table = element("table", "", "grid");
   search.type = "search"; search.placeholder = label; search.setAttribute("aria-label", label);
@@ -80,7 +81,7 @@ function grid(section, columns, rows, { sort, down = false, label, tools = [] })
     body.replaceChildren(...found.slice(0, shown).map(row => {
       const line = element("tr");
       for (const column of columns) {
-        const cell = element("td", "", column.text ? "text" : "number"), value = column.value(row);
+        const cell = element("td", "", !column.text ? "number" : column.long ? "text long" : column.show ? "text named" : "text"), value = column.value(row);
         if (column.show) cell.append(column.show(row)); else cell.textContent = column.text ? value : number(value, column.digits);
         line.append(cell);
       }
@@ -168,11 +169,11 @@ const MAKERS = {
       { label: "tasks", value: row => row.tasks },
       { label: "columns", value: row => row.columns },
       { label: "results", value: row => row.results },
-      { label: "complete, %", value: row => row.complete, show: row => { const both = element("span"); both.append(bar(row.complete), number(row.complete)); return both; } },
+      { label: "complete, %", value: row => row.complete, show: row => { const both = element("span"); both.append(bar(row.complete), element("span", number(row.complete), "share")); return both; } },
       { label: "agrees", digits: 2, value: row => row.agrees },
       { label: "licence", text: true, value: row => row.licence },
-      { label: "repeats", text: true, value: row => row.repeats || "–" },
-      { label: "paper", text: true, value: row => row.paper },
+      { label: "repeats", text: true, long: true, value: row => row.repeats || "–" },
+      { label: "paper", text: true, long: true, value: row => row.paper },
     ], studies, { sort: "results", down: true, label: "Search studies" });
     made.update();
     return made;
@@ -225,10 +226,11 @@ const MAKERS = {
 
 // Colours of a correlation: blue where orders are the same, orange where they are opposite.
 function paint(cell, value) {
-  if (value !== null) cell.style.background = `rgba(${value < 0 ? "213, 94, 0" : "0, 114, 178"}, ${Math.abs(value).toFixed(2)})`;
+  const tint = `rgba(${value < 0 ? "213, 94, 0" : "0, 114, 178"}, ${Math.abs(value).toFixed(2)})`;
+  cell.style.backgroundImage = `linear-gradient(${tint}, ${tint})`; // over the grey of no agreement
 }
 function heat(table) {
-  for (const sample of document.querySelectorAll(".key i")) { paint(sample, Number(sample.dataset.value)); sample.style.outline = "1px solid var(--line)"; }
+  for (const sample of document.querySelectorAll(".key i")) paint(sample, Number(sample.dataset.value));
   const used = [...new Set(pairs.flatMap(pair => [pair.a, pair.b]))].sort((a, b) => a - b);
   const known = new Map(pairs.flatMap(pair => [[`${pair.a} ${pair.b}`, pair], [`${pair.b} ${pair.a}`, pair]]));
   const head = element("tr");
@@ -242,8 +244,8 @@ function heat(table) {
     line.append(name);
     for (const b of used) {
       const cell = element("td"), pair = known.get(`${a} ${b}`);
-      if (a === b) cell.style.background = "transparent";
       if (pair && pair.overall !== null) {
+        cell.className = "known";
         paint(cell, pair.overall);
         cell.title = `${studies[a].name} and ${studies[b].name}: ${number(pair.overall, 2)} over ${pair.weights} weights` + (pair.repeats ? ", repeat each other" : "");
       }
