@@ -127,7 +127,13 @@ def are_repeats(pairs: pd.DataFrame) -> pd.Series[bool]:
 
 
 @cache
+def published_cells() -> pd.DataFrame:
+    """`scored_cells` of all published studies; read once and shared, so copy before you change it."""
+    return scored_cells()
+
+
+@cache
 def published_agreement() -> pd.DataFrame:
     """`rank_agreement` of all published studies, and for each pair whether it repeats the other (column `repeats`)."""
-    pairs = rank_agreement(scored_cells())
+    pairs = rank_agreement(published_cells())
     return pairs.assign(repeats=are_repeats(pairs))

@@ -110,7 +110,7 @@ def check_results(path: str | Path, *, protocol: str | None = None, unit: str | 
 
 def _filled(cells: pd.DataFrame, protocol: str | None, found: Findings) -> pd.DataFrame:
     """Only the columns that count, each of them filled, without lines that name no model or task."""
-    frame = cells.reindex(columns=["model", "task", "value", "metric", "protocol", "budget", "head"])
+    frame = cells.reindex(columns=["model", "task", "value", "metric", "protocol", "budget", "head"]).astype(object)
     for column in ("model", "task"):
         found.add_lines("wrong", "name", f"no {column} on LINES", frame[column].isna())
     frame = frame[frame["model"].notna() & frame["task"].notna()]

@@ -11,10 +11,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import spearmanr
 
-from .agreement import FAR, FEWEST_CELLS, are_repeats, is_repeat, rank_agreement, value_agreement, with_study
+from .agreement import (
+    FAR,
+    FEWEST_CELLS,
+    is_repeat,
+    published_agreement,
+    published_cells,
+    rank_agreement,
+    value_agreement,
+    with_study,
+)
 from .columns import COLUMN, FEWEST_MODELS, TRAINED, chance_level
 from .results import N_SHOWN, Findings, cut
-from .scores import MIN_COLUMN, scored_cells, with_scores
+from .scores import GENERAL, MIN_COLUMN, with_scores
 from .studies import load_evidence, load_tasks
 
 if TYPE_CHECKING:
@@ -106,11 +115,12 @@ def compare_columns(cells: pd.DataFrame, found: Findings) -> pd.DataFrame:
     """
     import pandas as pd
 
-    known = scored_cells()
+    known = published_cells()
+    known = known[known["weights"].isin(set(cells["weights"]))]
     scores = known.groupby(["weights", "protocol", "image_set"])["score"].mean()
-    values = load_evidence().astype(dict.fromkeys(("weights", *COLUMN), str))
-    means = values[values["task"].isin(set(cells["task"]))].groupby(["weights", *COLUMN])["value"].mean()
-    joined = cells.join(scores.rename("known_score"), on=["weights", "protocol", "image_set"])
+    means = _known_values(cells).groupby(["weights", *COLUMN])["value"].mean()
+    images = cells["image_set"].mask(cells["protocol"].eq("eval"), GENERAL)
+    joined = cells.assign(image_set=images).join(scores.rename("known_score"), on=["weights", "protocol", "image_set"])
     joined = joined.join(means.rename("known_value"), on=["weights", *COLUMN])
     rows = []
     for column, here in joined.groupby(COLUMN, sort=True):
@@ -134,6 +144,13 @@ def compare_columns(cells: pd.DataFrame, found: Findings) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names)
 
 
+def _known_values(cells: pd.DataFrame) -> pd.DataFrame:
+    """Results of all studies for the same weights on the same tasks, whatever the length of their columns."""
+    evidence = load_evidence()
+    here = evidence["weights"].isin(set(cells["weights"])) & evidence["task"].isin(set(cells["task"]))
+    return evidence[here].astype(dict.fromkeys(("study", "weights", *COLUMN), str))
+
+
 def compare_studies(cells: pd.DataFrame, found: Findings) -> pd.DataFrame:
     """Each published study that has enough of the same weights, and whether the new one agrees with them.
 
@@ -149,29 +166,29 @@ def compare_studies(cells: pd.DataFrame, found: Findings) -> pd.DataFrame:
 
     words = ["weights", *COLUMN, "head", "value", "image_set"]
     own = cells[words].assign(study=OWN)
-    pairs = rank_agreement(pd.concat([scored_cells(), with_scores(own)], ignore_index=True))
-    published = pairs[pairs["study"] != OWN]
-    apart = ~are_repeats(published)
-    mine = with_study(OWN, pairs)
-    for measure, what in (("same_tasks", "on the same tasks"), ("overall", "over all their tasks")):
+    known = published_cells()
+    known = known[known["weights"].isin(set(own["weights"]))]
+    mine = with_study(OWN, rank_agreement(pd.concat([known, with_scores(own)], ignore_index=True)))
+    published = published_agreement()
+    apart = ~published["repeats"]
+    for measure, what in (("same_tasks", "on the same tasks"), ("overall", "over all tasks")):
         among = published.loc[apart, measure].dropna()
         seen = mine[measure].dropna()
         if len(seen) == 0:
             continue
-        against = seen[seen < among.quantile(LEVEL)]
-        text = (
-            f"median rank correlation {seen.median():.2f} with {len(seen)} published studies of its weights {what} "
-            f"(pairs of published studies: {among.median():.2f})"
-        )
-        if len(against) * 2 > len(seen):
-            least = f"{100 * (1 - LEVEL):.0f} % of published pairs agree better"
-            found.add("odd", "agreement", f"contradicts {len(against)} of {len(seen)} studies {what}: {text}; {least}")
+        least = among.quantile(LEVEL)
+        against = int((seen < least).sum())
+        middle = f"median rank correlation {seen.median():.2f}"
+        usual = f"pairs of published studies: {among.median():.2f}, {100 * (1 - LEVEL):.0f} % above {least:.2f}"
+        if against * 2 > len(seen):
+            text = f"contradicts {against} of {len(seen)} published studies {what}: {middle} ({usual})"
+            found.add("odd", "agreement", text)
         else:
-            found.add("note", "agreement", f"agrees: {text}")
+            found.add("note", "agreement", f"{middle} with {len(seen)} published studies {what} ({usual})")
     if mine["overall"].isna().all():
         text = f"no published study has {MIN_COLUMN} of these weights in an order: nothing to compare with"
         found.add("note", "agreement", text)
-    equal = value_agreement(pd.concat([load_evidence()[own.columns], own], ignore_index=True), study=OWN)
+    equal = value_agreement(pd.concat([_known_values(cells), own], ignore_index=True), study=OWN)
     for study, protocol, n_cells, share in equal.loc[
         is_repeat(equal), ["other", "protocol", "common_cells", "share_equal"]
     ].itertuples(index=False):

@@ -69,8 +69,7 @@ def load_scores(*, without_weights: frozenset[str] = frozenset()) -> pd.DataFram
         n (number of columns they are the means of). Results by the protocol `eval` have the image set `GENERAL`.
     """
     frame = scored_cells(without_weights=without_weights)
-    frame["study"] = frame["study"].map({name: study_name(name) for name in frame["study"].unique()})
-    return _means(frame)
+    return _means(frame.assign(study=frame["study"].map({name: study_name(name) for name in frame["study"].unique()})))
 
 
 def scored_cells(*, without_weights: frozenset[str] = frozenset()) -> pd.DataFrame:
