@@ -68,7 +68,7 @@ def rank_agreement(cells: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per pair of studies with at least `MIN_COLUMN` common weights: study, other, n_weights, `overall` (by
-        the mean score of each of the weights, whatever the tasks), n_tasks (common image sets under one protocol with
+        the mean score of each of the weights over its image sets), n_tasks (common image sets under one protocol with
         at least `MIN_COLUMN` common weights), n_cells (in them), and `same_tasks`, the mean over them, each counted by
         its cells; NaN where there are none, or all ranks of one side are equal.
     """

@@ -95,6 +95,7 @@ def contribute(
         raise InputError(f"{checked.path}: {wrong[0].text}{more}; 'fennec evidence check' lists all")
     _check_study(study)
     cells = checked.cells
+    cells = cells.assign(model=cells.groupby("weights")["model"].transform("first"))  # one name for the same weights
     good = cells[~cells["failed"]]
     rows = main_metrics(good[ROWS])
     if rows.empty:
@@ -172,7 +173,7 @@ def read_task_facts(path: str | Path) -> dict[str, dict[str, str]]:
         InputError: as `read_cells`.
     """
     frame = read_cells(path, ("task", "title")).frame
-    frame = frame[frame["task"].notna()].reindex(columns=["task", *TASK_FACTS]).fillna("")
+    frame = frame[frame["task"].notna()].reindex(columns=["task", *TASK_FACTS]).astype(object).fillna("")
     return {str(row.pop("task")): {str(k): str(v) for k, v in row.items()} for row in frame.to_dict("records")}
 
 
