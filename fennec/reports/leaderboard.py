@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from markupsafe import Markup
 
 from fennec.checkpoints.catalog import load_catalog
@@ -67,14 +69,16 @@ def leaderboard_data(frame: pd.DataFrame) -> dict[str, Any]:
     models = sorted(frame["weights"].unique())
     tasks = sorted(frame["task"].unique())
     studies = sorted(frame["study"].unique())
-    place = {name: position for names in (models, tasks) for position, name in enumerate(names)}
     study_place = {name: position for position, name in enumerate(studies)}
+    task_place = {name: position for position, name in enumerate(tasks)}
+    ordered = frame.sort_values([*COLUMN, "value", "weights"], ascending=[True] * len(COLUMN) + [False, True])
+    positions = np.searchsorted(models, ordered["weights"].to_numpy(dtype=object))
+    values = (10_000 * ordered["value"]).round().astype(int)
+    rows = zip(*(ordered[name] for name in COLUMN), positions.tolist(), values.tolist(), strict=True)
     columns = []
-    for (study, task, protocol, metric, budget), cells in frame.groupby(COLUMN, sort=True):
-        best = cells.sort_values(["value", "weights"], ascending=[False, True])
-        positions = best["weights"].map(place).tolist()
-        values = (10_000 * best["value"]).round().astype(int).tolist()
-        columns.append([study_place[study], tasks.index(task), protocol, metric, budget, positions, values])
+    for (study, task, *words), cells in groupby(rows, key=lambda row: row[: len(COLUMN)]):
+        found, hundredths = zip(*(cell[len(COLUMN) :] for cell in cells), strict=True)
+        columns.append([study_place[study], task_place[task], *words, found, hundredths])
     pairs = [
         [study_place[row["study"]], study_place[row["other"]], int(row["n_weights"]), _rounded(row["overall"]),
          int(row["n_cells"]), _rounded(row["same_tasks"]), int(row["repeats"])]

@@ -100,7 +100,12 @@ def test_check__units__percent_read_and_mixed_refused(tmp_path: Path, known: pd.
             "'resnet50.a1_in1k', 'timm:resnet50.a1_in1k' are the same weights",
         ),
         ("m:a,dtd,0.7\nm:a,dtd,0.7\n", "note", "duplicate", "line 3"),
-        ("m:a,dtd,0.7\nm:a,dtd,0.6\n", "wrong", "duplicate", "line 3: another value .*first line 2 on 'm:a'.*0.7 and 0.6"),
+        (
+            "m:a,dtd,0.7\nm:a,dtd,0.6\n",
+            "wrong",
+            "duplicate",
+            "line 3: another value .*line 2 on 'm:a'.*0.7 and 0.6",
+        ),
         (
             "resnet50.a1_in1k,dtd,0.7\ntimm:resnet50.a1_in1k,dtd,0.6\n",
             "wrong",

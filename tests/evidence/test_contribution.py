@@ -41,10 +41,10 @@ def test_contribute__patch__git_takes_it_and_the_files_are_those(tmp_path: Path)
     patch = contribution.write(tmp_path / "out")
     repository = tmp_path / "repository"
     repository.mkdir()
-    subprocess.run(["git", "apply", str(patch)], cwd=repository, check=True, env={"GIT_CEILING_DIRECTORIES": str(tmp_path)})
-    assert {str(path.relative_to(repository)): path.read_text() for path in repository.rglob("*") if path.is_file()} == {
-        path: text for path, text in contribution.files.items()
-    }
+    alone = {"GIT_CEILING_DIRECTORIES": str(tmp_path)}
+    subprocess.run(["git", "apply", str(patch)], cwd=repository, check=True, env=alone)
+    files = [path for path in repository.rglob("*") if path.is_file()]
+    assert {str(path.relative_to(repository)): path.read_text() for path in files} == contribution.files
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "our_study.csv", "our_study.json", "our_study.md", "our_study.patch",
     ]  # fmt: skip

@@ -65,8 +65,8 @@ def test_export__croissant__valid_and_reads_the_table(folder: Path, caplog: pyte
     first = evidence_table().iloc[0]
     assert records[0]["results/weights"].decode() == first["weights"]
     assert records[0]["results/value"] == pytest.approx(first["value"])
-    (field,) = [part for part in json.loads((folder / "croissant.json").read_text())["recordSet"]]
-    assert [part["name"] for part in field["field"]] == list(COLUMNS)
+    (records_of,) = json.loads((folder / "croissant.json").read_text())["recordSet"]
+    assert [field["name"] for field in records_of["field"]] == list(COLUMNS)
 
 
 def test_export__foreign_files__refused_and_left(tmp_path: Path) -> None:

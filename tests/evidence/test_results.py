@@ -70,6 +70,7 @@ def test_read_cells__any_bytes__cells_or_one_line(tmp_path: Path) -> None:
     path = tmp_path / "ours.csv"
     good = b"model,task,value\nresnet50.a1_in1k,pets,0.9\nother,cars,0.8\n"
     alphabet = np.frombuffer(b',;\t|"\n\r\x00\xff\xe9 0.9%-', dtype=np.uint8)
+    refused = []
     for _ in range(200):
         content = np.frombuffer(good, dtype=np.uint8).copy()
         places = generator.integers(0, len(content), generator.integers(1, 8))
@@ -78,10 +79,12 @@ def test_read_cells__any_bytes__cells_or_one_line(tmp_path: Path) -> None:
         try:
             frame = read_cells(path, COLUMNS).frame
         except InputError as error:
-            assert "\n" not in str(error)
-        else:
-            assert set(COLUMNS) <= set(frame)
-            assert frame.index.is_monotonic_increasing
+            refused.append(str(error))
+            continue
+        assert set(COLUMNS) <= set(frame)
+        assert frame.index.is_monotonic_increasing
+    assert 20 < len(refused) < 180
+    assert not any("\n" in error for error in refused)
 
 
 def test_cut__long_and_steering__short_and_plain() -> None:
