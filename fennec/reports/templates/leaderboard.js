@@ -187,7 +187,7 @@ const MAKERS = {
       { label: "over all tasks", digits: 2, value: row => row.overall },
       { label: "common cells", value: row => row.common },
       { label: "on the same tasks", digits: 2, value: row => row.same },
-      { label: "repeat each other", text: true, value: row => row.repeats ? "yes" : "–" },
+      { label: "repeats", text: true, value: row => row.repeats ? "yes" : "–" },
     ], pairs, { sort: "common weights", down: true, label: "Search pairs of studies" });
     made.update();
     return made;
