@@ -3,8 +3,8 @@
     python benchmark/data/giving_back.py
 
 Writes `giving_back.csv`: the exported folder validated and read back, the page of all results, how far published
-studies agree (no two that repeat each other), and checks of files that are damaged on purpose, all made from the fine-tuning
-results of one study with a point of noise (seed 0).
+studies agree (no two that repeat each other), and checks of files that are damaged on purpose, all made from the
+fine-tuning results of one study with a point of noise (seed 0).
 """
 
 from __future__ import annotations

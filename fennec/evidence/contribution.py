@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ROWS = ["model", "weights", *COLUMN, "head", "value"]
 TASK_FACTS = ("title", "n_classes", "n_train", "domain", "granularity", "image_size")
-CLOSED = re.compile(r"\b(NC|ND)\b|non-?commercial|no-?derivatives", re.IGNORECASE)
+CLOSED = re.compile(r"\bN[CD]\b|non-?commercial|no-?derivatives", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
