@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fennec.reports.console import print_frame, print_json, print_made, print_text, say, teller, typed, write_page
+from fennec.reports.console import print_frame, print_json, print_made, print_text, teller, typed, write_page
 
 from .options import JsonOption, SilentOption
 
@@ -66,7 +66,7 @@ def check(
     if as_json:
         print_json(checked.to_dict())
     else:
-        _print_checked(checked)
+        _print_checked(checked, teller(quiet))
     if not checked.is_usable:
         raise typer.Exit(1)
 
@@ -109,7 +109,7 @@ def add(
     )
 
 
-def _print_checked(checked: CheckedResults) -> None:
+def _print_checked(checked: CheckedResults, tell: Callable[[str], None]) -> None:
     """Sizes, findings, and the studies that share most weights."""
     facts = checked.to_dict()
     protocols = ", ".join(facts["protocols"]) or "no protocol"
@@ -125,7 +125,7 @@ def _print_checked(checked: CheckedResults) -> None:
             print_text(f"{finding.level:<6} {finding.kind:<10} {finding.text}")
     hidden = sum(max(count - N_SHOWN, 0) for count in shown.values())
     if hidden:
-        say(f"{hidden} more of these kinds; --json has all")
+        tell(f"{hidden} more of these kinds; --json has all")
     if checked.studies is not None and len(checked.studies):
         names = {"n_weights": "common weights", "overall": "overall rank correlation", "n_cells": "common cells",
                  "same_tasks": "on the same tasks", "share_equal": "share of equal values"}  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from fennec.checkpoints.catalog import load_catalog
 from fennec.errors import InputError
 from fennec.evidence.check import check_results
 from fennec.evidence.contribution import Contribution, contribute, read_task_facts
@@ -76,6 +77,25 @@ def test_contribute__card__the_lines_of_every_other_card(tmp_path: Path) -> None
     ]
     assert "fraction in [0, 1] (published in percent)" in card
     assert "5 models, 2 tasks, 2 columns, 6 cells" in card
+
+
+def test_contribute__read_by_the_script_that_builds_the_evidence__models_that_the_catalog_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmark" / "data")
+    from build_studies import read_contributed
+
+    rows = ROWS.replace('nets:own, ""wide""', "vit_tiny_patch16_224.augreg_in21k_ft_in1k")
+    made(tmp_path, rows).write(tmp_path / "contributed")
+    ((name, about, frame, left_out),) = read_contributed(tmp_path / "contributed", load_catalog())
+    assert (name, about["licence"]) == ("our_study", "CC-BY-4.0")
+    assert set(frame["task"]) == {"dtd"}  # of sun397 one model is left, which is no order
+    assert dict(zip(frame["weights"], frame["value"], strict=True)) == {
+        "timm:resnet50.a1_in1k": 0.705,
+        "timm:resnet18.a1_in1k": 0.615,
+        "timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k": 0.55,
+    }
+    assert left_out == 3
 
 
 @pytest.mark.parametrize(
