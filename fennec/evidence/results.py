@@ -54,10 +54,12 @@ def read_cells(path: str | Path, columns: Sequence[str]) -> ResultsFile:
 
     path = Path(path)
     expected = f"expected a CSV with the columns {', '.join(columns)}"
+    if not path.exists():
+        raise InputError(f"no file {path}; {expected}")
+    if not path.is_file():  # a pipe would be waited for
+        raise InputError(f"{path} is no regular file; {expected}")
     try:
         content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(f"no file {path}; {expected}") from error
     except OSError as error:
         raise InputError(f"{path} is not a readable CSV ({error.strerror or error}); {expected}") from error
     text, notes = _decoded(path, content, expected)
@@ -105,12 +107,14 @@ def _hits(line: str, separator: str, columns: Sequence[str]) -> int:
 def _rows(
     path: Path, text: str, separator: str, columns: Sequence[str]
 ) -> tuple[list[str], list[int], list[list[str | None]]]:
-    """Names of the columns, the line on which each row ends, and the rows."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+    """Names of the columns, the line on which each row begins, and the rows."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     header: list[str] = []
     lines, rows = [], []
+    end = 0
     try:
         for row in reader:
+            start, end = end + 1, reader.line_num
             cells = [cell.strip() for cell in row]
             if not any(cells):
                 continue
@@ -122,11 +126,9 @@ def _rows(
                 cells.pop()
             if len(cells) > len(header):
                 advice = "; a decimal comma needs quotes, or semicolons between the columns" if separator == "," else ""
-                raise InputError(
-                    f"{path} line {reader.line_num} has {len(cells)} columns, the header has {len(header)}{advice}"
-                )
+                raise InputError(f"{path} line {start} has {len(cells)} columns, the header has {len(header)}{advice}")
             cells += [""] * (len(header) - len(cells))
-            lines.append(reader.line_num)
+            lines.append(start)
             rows.append([cell or None for cell in cells])
     except csv.Error as error:
         raise InputError(f"{path} line {reader.line_num} is not a readable CSV ({error})") from error

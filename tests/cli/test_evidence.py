@@ -72,7 +72,7 @@ def test_add__name_of_the_file__patch_and_files(run: Run, ours: Path) -> None:
     ("arguments", "message"),
     [
         (("check", "nowhere.csv"), "no file nowhere.csv; expected a CSV with the columns model, task, value"),
-        (("check", "."), "not a readable CSV"),
+        (("check", "."), "is no regular file"),
         (("check", "Our Results.csv", "--unit", "percents"), "did you mean 'percent'"),
         (("add", "Our Results.csv", *SAID[:4], "--licence", "CC-BY-NC-4.0"), "cannot travel"),
         (("add", "Our Results.csv", *SAID, "--tasks", "nowhere.csv"), "no file nowhere.csv"),

@@ -39,7 +39,7 @@ def test_read_cells__empty_lines_and_quoted_breaks__lines_of_the_file(tmp_path: 
     path = tmp_path / "ours.csv"
     path.write_text('model,task,value\n\n"two\nlines",a,0.5\n\nb,a,\n')
     frame = read_cells(path, COLUMNS).frame
-    assert frame.index.tolist() == [4, 6]
+    assert frame.index.tolist() == [3, 6]
     assert frame["value"].tolist() == ["0.5", None]
 
 
