@@ -49,5 +49,6 @@ bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; abou
 	[ ! -d ../shared ] || $(BIN)/python benchmark/data/build_models.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/data/build_studies.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/data/build_throughput.py
+	$(BIN)/python benchmark/data/giving_back.py
 	$(BIN)/python benchmark/pages/documentation.py
 	$(BIN)/python benchmark/pages/tables.py

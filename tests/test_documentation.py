@@ -83,6 +83,7 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("tried.csv").write_text("model,value\nhf:microsoft/resnet-50,0.91\n")
     matrix = load_matrix("vit13")
     matrix.select(tasks=matrix.tasks[:4]).to_frame().replace(matrix.tasks[0], "pets").to_csv("ours.csv", index=False)
+    Path("new_tasks.csv").write_text("task,title,n_classes\npets,Pets of our street,2\n")
     Path("mynets.py").write_text(NETWORKS)
     torch.manual_seed(0)
     save_file(timm.create_model("resnet18").state_dict(), "r18.safetensors")

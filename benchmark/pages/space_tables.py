@@ -185,13 +185,13 @@ def calibration() -> str:
 
 def shortlist() -> str:
     """Regret of the K first of three lists, and trust in differences, mean over studies or hubs."""
-    results = pd.read_csv(RESULTS / "shortlist.csv")
+    results = pd.read_parquet(RESULTS / "shortlist.parquet")
     means = results.groupby(["left", "list", "measure", "study"])["value"].mean().groupby(level=[0, 1, 2]).mean()
     wide = means.unstack()
     rows = [
         [f"a {left}", name, *(number(wide.loc[(left, name), f"regret@{k}"], 2) for k in (1, 3, 5, 10)),
          f"{wide.loc[(left, name), 'params@1']:.0f} M", number(wide.loc[(left, name), "difference@80"], 2)]
-        for left in ("study", "task") for name in ("siblings", "two of a network", "default")
+        for left in ("study", "task") for name in ("siblings", "two of a network", "worth its size", "default")
     ]  # fmt: skip
     header = ["left out", "list", *(f"lost with {k}" for k in (1, 3, 5, 10)), "size of the first", "differences inside"]
     return markdown(header, rows)

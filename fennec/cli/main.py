@@ -18,7 +18,7 @@ from fennec.errors import FennecError, NothingToRecommendError, said
 from fennec.reports.console import move_output, results_apart
 from fennec.settings import is_debug
 
-from . import ask, build, lookup, measure, share
+from . import ask, build, evidence, lookup, measure, share
 from .stop import stoppable
 
 app = typer.Typer(
@@ -29,6 +29,12 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+evidence_app = typer.Typer(
+    help="All results: take them, look at them, check your own, give them back.", no_args_is_help=True
+)
+app.add_typer(evidence_app, name="evidence")
 
 
 @app.callback(invoke_without_command=True)
@@ -88,11 +94,17 @@ def _apart(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for command, arguments in COMMANDS.items():
-    name = command.__name__.replace("_", "-")
-    title = "Example" if len(arguments) == 1 else "Examples"
-    examples = "  |  ".join(f"fennec {name} {line}" for line in arguments)
-    app.command(name, epilog=f"{title}:  {examples}")(_apart(command))
+def _register(group: typer.Typer, commands: dict[Callable[..., None], tuple[str, ...]], before: str = "fennec") -> None:
+    """Put commands into a group, each with its examples."""
+    for command, arguments in commands.items():
+        name = command.__name__.replace("_", "-")
+        title = "Example" if len(arguments) == 1 else "Examples"
+        examples = "  |  ".join(f"{before} {name} {line}" for line in arguments)
+        group.command(name, epilog=f"{title}:  {examples}")(_apart(command))
+
+
+_register(app, COMMANDS)
+_register(evidence_app, evidence.COMMANDS, before="fennec evidence")
 
 
 @stoppable()

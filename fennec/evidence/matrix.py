@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from fennec.errors import InputError
 
+from .columns import LOWER_IS_BETTER
+from .results import read_cells
 from .studies import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -170,6 +172,9 @@ def read_results(path: str | Path, *, columns: Sequence[str] = ("model", "task",
             `budget` may say how all of it was measured.
         columns: what must be there; without `task` every line is kept.
 
+    Returns:
+        The lines, indexed by their number in the file.
+
     Raises:
         InputError: the file is missing or empty, a column is missing, a value is not a number, not finite or outside
             [0, 1], percentages and fractions or several protocols or budgets are mixed, or a cell has two values; the
@@ -177,29 +182,12 @@ def read_results(path: str | Path, *, columns: Sequence[str] = ("model", "task",
     """
     import pandas as pd
 
-    try:
-        names = dict.fromkeys(("model", "task", "protocol", "budget"), str)
-        frame = pd.read_csv(path, skipinitialspace=True, dtype=names)
-    except FileNotFoundError as error:
-        raise InputError(f"no file {path}; expected a CSV with the columns {', '.join(columns)}") from error
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path} is not a readable CSV ({error}); expected columns {', '.join(columns)}") from error
-    missing = [column for column in columns if column not in frame]
-    if missing:
-        raise InputError(
-            f"{path} has no column '{missing[0]}' (it has {', '.join(map(str, frame.columns))}); "
-            f"expected {', '.join(columns)}"
-        )
-    twice = [name for name in columns if f"{name}.1" in frame]  # so pandas calls the second of a name
-    if twice:
-        raise InputError(f"{path} has two columns '{twice[0]}'; keep one")
-    if frame.empty:
-        raise InputError(f"{path} has a header but no results")
+    frame = read_cells(path, columns).frame
     for column in columns:
         if column != "value" and frame[column].isna().any():
             raise InputError(f"{path} line {_line(frame[column].isna())}: no {column}")
     value = pd.to_numeric(frame["value"], errors="coerce")
-    bad = ~np.isfinite(value) | (frame["value"].dtype == bool)
+    bad = ~np.isfinite(value)
     if bad.any():
         seen = frame["value"][bad].iloc[0]
         raise InputError(
@@ -220,7 +208,7 @@ def read_results(path: str | Path, *, columns: Sequence[str] = ("model", "task",
 def _check_one_way(path: str | Path, frame: pd.DataFrame) -> None:
     """Results of one file were all measured one way, higher being better, as far as it says how."""
     if "metric" in frame:
-        lower = frame["metric"].astype(str).str.contains(r"loss|error|rmse|perplexity", case=False)
+        lower = frame["metric"].str.contains(LOWER_IS_BETTER, case=False, na=False)
         if lower.any():
             raise InputError(
                 f"{path} line {_line(lower)}: metric is '{frame['metric'][lower].iloc[0]}', where lower is better; "
@@ -234,11 +222,11 @@ def _check_one_way(path: str | Path, frame: pd.DataFrame) -> None:
         other = said != first
         if other.any():
             raise InputError(
-                f"{path} mixes {column}s: line 2 has '{first}', line {_line(other)} has '{said[other].iloc[0]}'; "
-                f"one file, one {column}"
+                f"{path} mixes {column}s: line {said.index[0]} has '{first}', line {_line(other)} has "
+                f"'{said[other].iloc[0]}'; one file, one {column}"
             )
         if column == "protocol" and first not in PROTOCOLS:
-            raise InputError(f"{path} line 2: protocol is '{first}'; there are {', '.join(PROTOCOLS)}")
+            raise InputError(f"{path} line {said.index[0]}: protocol is '{first}'; there are {', '.join(PROTOCOLS)}")
 
 
 def _without_repeats(path: str | Path, frame: pd.DataFrame) -> pd.DataFrame:
@@ -254,9 +242,9 @@ def _without_repeats(path: str | Path, frame: pd.DataFrame) -> pd.DataFrame:
             f"{path} lines {_line(same)} and {_line(other)} disagree on {what}: {first[other].iloc[0]:g} and "
             f"{place['value']:g}; keep one"
         )
-    return frame.drop_duplicates(cell, ignore_index=True)
+    return frame.drop_duplicates(cell)
 
 
 def _line(bad: pd.Series[bool]) -> int:
-    """Line of the file, counted from 1 and with the header, of the first bad row."""
-    return int(np.flatnonzero(bad.to_numpy())[0]) + 2
+    """Line of the file of the first bad row."""
+    return int(bad.index[bad.to_numpy()][0])

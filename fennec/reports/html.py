@@ -6,11 +6,8 @@ In: what `Recommender` and `compare` return. Out: text of the file. Figures come
 from __future__ import annotations
 
 import base64
-import hashlib
-import importlib.metadata
 import io
-import platform
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +19,7 @@ from fennec.space.recommender import Recommender
 from fennec.tasks.embedding import TaskEmbedding
 
 from . import figures
+from .pages import render
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +28,6 @@ N_PICTURES = 24
 PICTURE_SIDE = 112  # pixels
 N_CLASSES = 20  # drawn at most
 N_BEST = 3  # models named for each of the nearest tasks
-LIBRARIES = ("fennec-recommender", "torch", "timm", "open-clip-torch", "numpy", "plotly")
 
 
 def recommendation_html(
@@ -67,7 +64,7 @@ def recommendation_html(
         if ranking.protocol == "finetune" and model.record is not None and model.record.recipe is not None:
             recipes.setdefault(model.record.recipe, []).append(model.id)
     counts = sorted(zip(task.class_names, task.class_counts, strict=True), key=lambda pair: -pair[1])
-    return _render(
+    return render(
         "recommendation.html",
         f"Fennec: {ranking.task}",
         command,
@@ -101,7 +98,7 @@ def comparison_html(results: pd.DataFrame, *, name: str, n_models: int, command:
     summary = summarise_comparison(results)
     charts = {"time": figures.quality_and_time(summary), "tasks": figures.task_map(results, list(summary["method"]))}
     rows = summary.astype(object).where(summary.notna(), None).to_dict("records")
-    return _render(
+    return render(
         "comparison.html",
         f"Fennec compared on {name}",
         command,
@@ -110,42 +107,6 @@ def comparison_html(results: pd.DataFrame, *, name: str, n_models: int, command:
         n_tasks=results["task"].nunique(),
         n_models=n_models,
         rows=rows,
-    )
-
-
-def _render(template: str, title: str, command: str, charts: dict[str, Any], **values: Any) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from plotly.offline import get_plotlyjs
-
-    environment = Environment(
-        loader=PackageLoader("fennec.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    versions = {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES}
-    drawn = {name: figure.to_plotly_json() for name, figure in charts.items()}
-    script = environment.get_template("page.js").render(charts=drawn)
-    return environment.get_template(template).render(
-        title=title,
-        command=command,
-        versions=versions,
-        charts=drawn,
-        policy=_policy(script, get_plotlyjs()),
-        script=script,
-        plotly_js=get_plotlyjs(),
-        **values,
-    )
-
-
-def _policy(*scripts: str) -> str:
-    """What a browser lets the page do: run these very scripts, show pictures that are in it, reach nothing."""
-    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
-    allowed = " ".join(f"'sha256-{each}'" for each in hashes)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; "
-        "form-action 'none'"
     )
 
 
