@@ -1,8 +1,8 @@
 """Texts become rows whose products say how alike they are.
 
-In: texts. Out: rows of length 1, or of zeros where nothing of a text is known, shape (n_texts, n_features). `WordPieces`
-needs no download: words, and pieces of them, each the heavier the fewer tasks have it. `TextTower` is any text tower of
-open_clip, or any sentence encoder of transformers.
+In: texts. Out: rows of length 1, or of zeros where nothing of a text is known, shape (n_texts, n_features).
+`WordPieces` needs no download: words, and pieces of them, each the heavier the fewer tasks have it. `TextTower` is any
+text tower of open_clip, or any sentence encoder of transformers.
 Sources: Salton & Buckley 1988 (tf-idf); Radford et al. 2021 (CLIP); Reimers & Gurevych 2019 (sentence encoders).
 """
 
@@ -29,11 +29,9 @@ if TYPE_CHECKING:
 Rows = NDArray[np.float64]
 
 WORD = re.compile(r"[^\W\d_]{2,}")
+PLURAL = re.compile(r"(?<=\w\w[^s])s$")
 # Words that say nothing of a task, beside those that say nothing of anything.
-OF_ANY_TASK = frozenset(
-    "class classes classification dataset image images kind kinds photo photograph photographs photos picture pictures "
-    "set task type types".split()
-)
+OF_ANY_TASK = frozenset({"class", "classification", "dataset", "image", "kind", "photo", "photograph", "picture"})
 BATCH_SIZE = 64  # texts at once
 ADVICE = "leave --text-encoder out, which needs no download"
 
@@ -82,8 +80,8 @@ class WordPieces:
 
     def words(self, text: str) -> list[str]:
         """Words that may say something, without the s of a plural."""
-        found = [word for word in WORD.findall(text.lower()) if word not in self.empty_]
-        return [word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word for word in found]
+        found = (PLURAL.sub("", word) for word in WORD.findall(text.lower()))
+        return [word for word in found if word not in self.empty_]
 
     def _plain(self, texts: Sequence[str]) -> list[str]:
         return [" ".join(self.words(text)) for text in texts]
@@ -164,7 +162,9 @@ def _open_clip_tower(name: str, folder: Path, device: str) -> TextTower:
         clip = build_open_clip(architecture, tag, None, advice=ADVICE)[0]
         tokenizer = download(lambda: open_clip.get_tokenizer(architecture), name, ADVICE)
     clip.eval().to(device)
-    return TextTower(folder.name if folder.is_dir() else name, lambda texts: clip.encode_text(tokenizer(texts).to(device)))
+    return TextTower(
+        folder.name if folder.is_dir() else name, lambda texts: clip.encode_text(tokenizer(texts).to(device))
+    )
 
 
 def _sentence_encoder(source: str, device: str) -> TextTower:

@@ -9,11 +9,10 @@ Source: Nadaraya 1964 and Watson 1964 for the shares, with a weight for what nob
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +20,8 @@ from numpy.typing import NDArray
 from fennec.errors import InputError
 from fennec.settings import data_dir
 
-from .text_encoders import WORD, TextEncoder, WordPieces, load_text_encoder
-
-if TYPE_CHECKING:
-    from .embedding import TaskEmbedding
+from .embedding import TaskEmbedding
+from .text_encoders import TextEncoder, WordPieces, load_text_encoder
 
 Floats = NDArray[np.float64]
 
@@ -75,9 +72,22 @@ class TaskDescription:
         return about if len(about) <= N_TITLE else f"{about[: N_TITLE - 3].rstrip()}..."
 
     @property
-    def has_words(self) -> bool:
-        """Whether anything of what was said is known."""
-        return bool(self.shares)
+    def said_of_classes(self) -> bool:
+        """Whether the name of a class is a word: numbers say nothing."""
+        return any(any(map(str.isalpha, name)) for name in self.text.class_names)
+
+
+Task = TaskEmbedding | TaskDescription
+
+
+def images_of(task: Task | None) -> TaskEmbedding | None:
+    """The embedding of its images, None where there are none."""
+    return task.images if isinstance(task, TaskDescription) else task
+
+
+def shares_of(task: Task | None) -> Mapping[str, float]:
+    """What its description tells of it, nothing where there is none."""
+    return task.shares if isinstance(task, TaskDescription) else {}
 
 
 class KnownTexts:
@@ -109,11 +119,11 @@ class KnownTexts:
         return normalize(about + self.encoder.encode([", ".join(text.class_names) for text in texts]))
 
 
-def shares_of(likeness: Floats, *, power: float = POWER, unknown: float = UNKNOWN) -> Floats:
+def mixture(likeness: Floats, *, power: float = POWER, unknown: float = UNKNOWN) -> Floats:
     """How much of what is special to a task each known one tells, from how alike they are, shape (n_known,).
 
     Example:
-        >>> shares_of(np.array([0.0, 0.0])).tolist()
+        >>> mixture(np.array([0.0, 0.0])).tolist()
         [0.0, 0.0]
     """
     weights = likeness**power
@@ -165,7 +175,7 @@ def describe_task(
     known = known_texts() if encoder is None else KnownTexts(load_texts(), _loaded(encoder))
     text = Text(about, names)
     likeness = known.likeness(text)
-    shares = shares_of(likeness)
+    shares = mixture(likeness)
     return TaskDescription(
         text,
         dict(zip(known.image_sets, likeness.tolist(), strict=True)),
