@@ -111,7 +111,7 @@ class TaskKernel:
 
         Args:
             image_sets: of the known tasks.
-            shares: of the mixture, by image set; at least 0 and at most 1 in all, so that it varies as any task does, or less.
+            shares: of the mixture, by image set; at least 0 and at most 1 in all.
 
         Returns:
             Shape (n_tasks,).

@@ -31,8 +31,9 @@ Rows = NDArray[np.float64]
 WORD = re.compile(r"[^\W\d_]{2,}")
 PLURAL = re.compile(r"(?<=\w\w[^s])s$")
 # Words that say nothing of a task, beside those that say nothing of anything.
-OF_ANY_TASK = frozenset({"class", "classification", "dataset", "image", "kind", "photo", "photograph", "picture"})
+OF_ANY_TASK = frozenset({"class", "classe", "classification", "dataset", "image", "kind", "photo", "photograph", "picture"})
 BATCH_SIZE = 64  # texts at once
+N_SPECIAL = 2  # places that some encoders keep free
 ADVICE = "leave --text-encoder out, which needs no download"
 
 
@@ -64,7 +65,7 @@ class WordPieces:
         """Learn which words and pieces are rare."""
         from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 
-        self.empty_ = ENGLISH_STOP_WORDS | OF_ANY_TASK
+        self.empty_ = ENGLISH_STOP_WORDS
         self.words_ = TfidfVectorizer(analyzer=self.words, sublinear_tf=True).fit(texts)
         self.pieces_ = TfidfVectorizer(analyzer="char_wb", ngram_range=(4, 5), sublinear_tf=True)
         self.pieces_.fit(self._plain(texts))
@@ -80,8 +81,8 @@ class WordPieces:
 
     def words(self, text: str) -> list[str]:
         """Words that may say something, without the s of a plural."""
-        found = (PLURAL.sub("", word) for word in WORD.findall(text.lower()))
-        return [word for word in found if word not in self.empty_]
+        found = [word for word in WORD.findall(text.lower()) if word not in self.empty_]
+        return [word for word in (PLURAL.sub("", word) for word in found) if word not in OF_ANY_TASK]
 
     def _plain(self, texts: Sequence[str]) -> list[str]:
         return [" ".join(self.words(text)) for text in texts]
@@ -183,9 +184,11 @@ def _sentence_encoder(source: str, device: str) -> TextTower:
     except Exception as error:  # transformers' own
         raise ArtifactError(f"cannot load text encoder '{source}': {said(error)}") from error
     first = _takes_first(Path(source))
+    places = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length
+    longest = min(tokenizer.model_max_length, places - N_SPECIAL)
 
     def forward(texts: list[str]) -> torch.Tensor:
-        batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(device)
+        batch = tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt").to(device)
         states: torch.Tensor = model(**batch).last_hidden_state  # (n_texts, n_words, n_features)
         weight: Any = batch["attention_mask"][..., None].float()
         return states[:, 0] if first else (states * weight).sum(1) / weight.sum(1)
