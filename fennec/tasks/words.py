@@ -115,8 +115,8 @@ class KnownTexts:
         """Half for the description, half for the classes, however many there are."""
         from sklearn.preprocessing import normalize
 
-        about = self.encoder.encode([text.about for text in texts])
-        return normalize(about + self.encoder.encode([", ".join(text.class_names) for text in texts]))
+        rows = self.encoder.encode([text.about for text in texts] + [", ".join(text.class_names) for text in texts])
+        return normalize(rows[: len(texts)] + rows[len(texts) :])
 
 
 def mixture(likeness: Floats, *, power: float = POWER, unknown: float = UNKNOWN) -> Floats:

@@ -123,15 +123,17 @@ def test_answer__limits__hold_and_what_cannot_be_is_one_clear_line(
     image_folder: Path, zipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stages: list[str] = []
-    page, rows, data = ui.answer(str(image_folder), None, "finetune", 10, "apache-2.0", 4, stages.append)
+    page, rows, data = ui.answer(str(image_folder), None, "finetune", 10, "apache-2.0", 4, None, stages.append)
     assert "<!doctype html>" in page
-    assert data == "pets: 6 pictures, 2 classes (cat 3, dog 3)"
-    assert data in page
+    taken, *notes = data.splitlines()
+    assert taken == "pets: 6 pictures, 2 classes (cat 3, dog 3)"
+    assert taken in page
+    assert notes
     assert len(rows) == 4
     assert all(row[3] <= 10 for row in rows)
     assert stages[-1] == "ranking"
     assert len(stages) == 5
-    with pytest.raises(InputError, match="either a folder or a zip"):
+    with pytest.raises(InputError, match="give a folder or a zip of images, or say what they show"):
         ui.answer("", None, "finetune", None, ui.ANY, 4)
     with pytest.raises(InputError, match="either a folder or a zip"):
         ui.answer(str(image_folder), str(zipped), "finetune", None, ui.ANY, 4)
@@ -147,3 +149,14 @@ def test_answer__limits__hold_and_what_cannot_be_is_one_clear_line(
     monkeypatch.setattr(ui, "MAX_UNPACKED_MB", 0.001)
     with pytest.raises(InputError, match="give a folder instead"):
         ui.answer("", str(zipped), "finetune", None, ui.ANY, 4)
+
+
+def test_answer__words_alone__what_it_rests_on() -> None:
+    said = ui.spoken("satellite pictures of farmland", "wheat, maize", 3000)
+    page, rows, rests_on = ui.answer("", None, "finetune", None, ui.ANY, 2, said)
+    assert len(rows) == 2
+    assert rests_on.startswith("words: nearest tasks ")
+    assert "<q>satellite pictures of farmland</q>" in page
+    assert ui.spoken(" ", "", None) is None
+    with pytest.raises(InputError, match="belong to a description"):
+        ui.spoken("", "wheat", None)
