@@ -1,6 +1,6 @@
 """What every study says of tasks that nobody has seen: the ground on which likenesses of tasks are compared.
 
-    python benchmark/space/new_tasks.py --folder FOLDER [--n 10]
+    python benchmark/space/new_tasks.py --folder FOLDER [--left study --n 10]
 
 Once every image set is left out of all studies (`task`), once every study with all that repeat it, and of the others
 the image set beside it (`study`). Writes to the folder, one file for each left-out thing, what is expected of the
@@ -17,11 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
 
-from fennec.checkpoints.catalog import load_catalog
+from fennec.checkpoints.catalog import Catalog, load_catalog
+from fennec.checkpoints.facts import facts_of
 from fennec.evaluation.leave_one_study_out import Judged, judged_studies
-from fennec.evidence.scores import load_scores, study_name, without
+from fennec.evidence.scores import GENERAL, load_scores, study_name, without
 from fennec.files import write_whole
 from fennec.space.kernel import TaskKernel
 from fennec.space.process import Affinity, GeneralQuality
@@ -59,6 +62,35 @@ class NewTask:
     columns: tuple[str, ...]
 
 
+class LeftOut(Affinity):
+    """Affinities without one image set after the other: exact, from one factor of the covariance of all results."""
+
+    def fit(self, scores: pd.DataFrame, kernel: TaskKernel, catalog: Catalog) -> LeftOut:
+        """Learn from results, as `Affinity` does."""
+        self.catalog_, self.scores_ = catalog, scores
+        self.image_sets_ = tuple(sorted(set(scores["image_set"]) - {GENERAL}))
+        self.rows_ = scores[scores["image_set"].ne(GENERAL)].reset_index(drop=True)
+        self.facts_ = facts_of(self.rows_["weights"].tolist(), catalog)
+        self.factor_ = cho_factor(self._covariance(kernel), lower=True, overwrite_a=True)
+        return self
+
+    def leave(self, image_set: str) -> tuple[str, ...]:
+        """Forget an image set; the others, which are known now, shape (n_known,)."""
+        out = self.rows_["image_set"].eq(image_set).to_numpy()
+        rest = without(self.scores_, image_sets=[image_set])
+        mean = rest.groupby(["study", "protocol", "weights"])["score"].transform("mean")
+        left = np.zeros(len(self.rows_), dtype=np.float32)
+        left[~out] = (rest["score"] - mean)[rest["image_set"].ne(GENERAL)]
+        self.pull_ = cho_solve(self.factor_, left)
+        if out.any():  # what the inverse of a block is in the inverse of all
+            indicator = np.zeros((len(left), out.sum()), dtype=np.float32)
+            indicator[np.flatnonzero(out), np.arange(out.sum())] = 1
+            columns = cho_solve(self.factor_, indicator)
+            self.pull_ = self.pull_ - columns @ np.linalg.solve(columns[out], self.pull_[out])
+            self.pull_[out] = 0
+        return self.image_sets_
+
+
 def groups(cases: list[Judged], left: str) -> dict[str, list[Judged]]:
     """Studies by what is left out for them."""
     found: dict[str, list[Judged]] = {}
@@ -73,23 +105,24 @@ def foretold(left: str, name: str, cases: list[Judged]) -> Iterator[NewTask]:
     catalog, kernel = load_catalog(), TaskKernel.fit(load_known_embeddings(), length_scale=TransferSpace().length_scale)
     rest = without(load_scores(), **({"image_sets": [name]} if left == "task" else {"studies": [name]}))
     general = GeneralQuality().fit(rest, catalog)
-    fitted: dict[tuple[str, str], Affinity | None] = {}
+    fitted: dict[str, LeftOut | None] = {}
     for case in cases:
         study = study_name(case.study) if left == "task" else ""
         level = general.expect(case.models, case.protocol, study)
         for image_set in [name] if left == "task" else dict.fromkeys(case.image_sets):
-            key = (case.protocol, image_set)
-            if key not in fitted:
-                own = without(rest[rest["protocol"].eq(case.protocol)], image_sets=[image_set])
-                fitted[key] = None if own.empty else Affinity().fit(own, kernel, catalog)
-            affinity = fitted[key]
-            parts = np.zeros((len(level), 0)) if affinity is None else affinity.expect(case.models, study)
-            known = () if affinity is None else affinity.image_sets_
+            if case.protocol not in fitted:
+                own = rest[rest["protocol"].eq(case.protocol)].reset_index(drop=True)
+                fitted[case.protocol] = None if own.empty else LeftOut().fit(own, kernel, catalog)
+            affinity = fitted[case.protocol]
+            parts, known = np.zeros((len(level), 0)), np.array([], dtype=str)
+            if affinity is not None:
+                known = np.array(affinity.leave(image_set), dtype=str)
+                parts = affinity.expect(case.models, study)[:, known != image_set]
+                known = known[known != image_set]
             columns = [column for column, other in zip(case.table, case.image_sets, strict=True) if other == image_set]
             truth = case.table[columns].to_numpy(dtype=np.float64)
-            yield NewTask(
-                left, case.study, case.protocol, image_set, level, parts, known, truth, tuple(map(str, columns))
-            )
+            names, others = tuple(map(str, columns)), tuple(known.tolist())
+            yield NewTask(left, case.study, case.protocol, image_set, level, parts, others, truth, names)
 
 
 def save(path: Path, tasks: list[NewTask]) -> None:
@@ -120,10 +153,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--n", type=int)
+    parser.add_argument("--left", choices=LEFT, action="append")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     cases = judged_studies()
-    wanted = [(left, name, some) for left in LEFT for name, some in groups(cases, left).items()]
+    wanted = [(left, name, some) for left in arguments.left or LEFT for name, some in groups(cases, left).items()]
     missing = [item for item in wanted if not (arguments.folder / f"{item[0]}-{item[1]}.npz").is_file()]
     for at, (left, name, some) in enumerate(missing[: arguments.n]):
         print(f"{at + 1} of {len(missing)}: {left} {name}", file=sys.stderr, flush=True)

@@ -4,8 +4,8 @@
     python benchmark/space/words.py --folder FOLDER --images ../shared/images
 
 Every known image set is described by its sentence in `data/descriptions.csv` and its class names, and compared with
-what is said of the others: neither its own texts nor their words are known. Power and weight of the mixture are chosen for
-every left-out image set (or study) from nine settings by the mean gain in tau_w on the others. Writes
+what is said of the others: neither its own texts nor their words are known. Power and weight of the mixture are chosen
+for every left-out image set (or study) from nine settings by the mean gain in tau_w on the others. Writes
 
 - `words_tasks.csv` (left, study, protocol, image_set, ...): mean tau_w over the columns of every task by each method,
   and resemblance by words and by images;
@@ -102,6 +102,11 @@ class Ground:
         return float(covariance @ np.linalg.solve(inside, covariance)) if len(covariance) else 0.0
 
 
+def named(method: str, setting: tuple[float, float]) -> str:
+    """Column of a method with a setting."""
+    return f"{method}|{setting[0]}|{setting[1]}"
+
+
 def tau(task: NewTask, covariance: Floats) -> float:
     """Mean weighted tau over the columns of a task."""
     scores = task.level + task.parts @ covariance
@@ -129,10 +134,10 @@ def judged(tasks: list[NewTask]) -> pd.DataFrame:
         }
         for query, setting in itertools.product(QUERIES, SETTINGS):
             told = ground.words(task, query, *setting)
-            row[query, setting] = tau(task, told)
+            row[named(query, setting)] = tau(task, told)
             if query == "words":
-                row["both", setting] = tau(task, seen + (1 - explained) * told)
-                row["by_words", setting] = ground.resemblance(task, told)
+                row[named("both", setting)] = tau(task, seen + (1 - explained) * told)
+                row[named("by_words", setting)] = ground.resemblance(task, told)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -142,14 +147,14 @@ def chosen(table: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for left, some in table.groupby("left"):
         unit = "image_set" if left == "task" else "study"
-        gains = pd.DataFrame({setting: some["words", setting] - some["neither"] for setting in SETTINGS})
-        means = gains.groupby(some[unit]).mean()
-        best = {name: means.drop(index=name).mean().idxmax() for name in means.index}
-        print(left, "all:", means.mean().round(4).to_dict(), "chosen:", best, file=sys.stderr)
-        own = some[unit].map(best)
-        found = some[[name for name in some if isinstance(name, str)]].copy()
+        gains = np.stack([some[named("words", setting)] - some["neither"] for setting in SETTINGS], axis=1)
+        means = pd.DataFrame(gains).groupby(some[unit].to_numpy()).mean()
+        best = {name: SETTINGS[int(means.drop(index=name).mean().idxmax())] for name in means.index}
+        print(left, dict(zip(SETTINGS, means.mean().round(4).tolist(), strict=True)), file=sys.stderr)
+        own = [best[name] for name in some[unit]]
+        found = some[[name for name in some if "|" not in name]].copy()
         for name in (*QUERIES, "both", "by_words"):
-            found[name] = [some.loc[row, (name, setting)] for row, setting in own.items()]
+            found[name] = [row[named(name, setting)] for (_, row), setting in zip(some.iterrows(), own, strict=True)]
         parts.append(found.assign(power=[power for power, _ in own], unknown=[unknown for _, unknown in own]))
     return pd.concat(parts)
 

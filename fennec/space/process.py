@@ -160,14 +160,18 @@ class Affinity:
         self.image_sets_ = tuple(sorted(set(self.rows_["image_set"]) - {GENERAL}))
         self.rows_ = self.rows_[self.rows_["image_set"].ne(GENERAL)].reset_index(drop=True)
         self.facts_ = facts_of(self.rows_["weights"].tolist(), catalog)
+        factor = cho_factor(self._covariance(kernel), lower=True, overwrite_a=True)
+        self.pull_ = cho_solve(factor, self.rows_["left"].to_numpy(np.float32))
+        return self
+
+    def _covariance(self, kernel: TaskKernel) -> NDArray[np.float32]:
+        """Of all results, shape (n_results, n_results)."""
         covariance = between_weights(self.facts_, self.facts_, self.effects)
         covariance *= between_studies(self.rows_, self.rows_, self.effects)
         column = self._columns()
         covariance *= kernel.between(self.image_sets_).astype(np.float32)[np.ix_(column, column)]
         covariance[np.diag_indices(len(covariance))] += self.noise / self.rows_["n"].to_numpy(np.float32)
-        factor = cho_factor(covariance, lower=True, overwrite_a=True)
-        self.pull_ = cho_solve(factor, self.rows_["left"].to_numpy(np.float32))
-        return self
+        return covariance
 
     def expect(self, models: Sequence[str], study: str = "") -> Floats:
         """What results on every known image set add to the expected scores on a task.
