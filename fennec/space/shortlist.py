@@ -325,7 +325,7 @@ def _notes(space: TransferSpace, task: Task | None, known: Mapping[str, float], 
         notes.append("no images given: ranked by general quality")
     elif described is not None and not described.shares:
         notes.append(
-            f"no word of the description is known of any task (compared by {described.encoder}, in English): "
+            "no word of the description is known of any task (they are described in English): "
             + ("only the images count" if images is not None else "this is the order for any dataset, general quality")
         )
     elif described is None and not space.nearest_tasks(task):

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 ALL_STUDIES = "all studies"
+LITTLE_SHARE = 0.005  # of a known task that is not worth naming
 
 
 @dataclass(frozen=True, eq=False)
@@ -333,7 +334,7 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
         return tuple(sorted(pairs, key=lambda pair: pair[1])[:n])
 
     def nearest_in_words(self, task: Task | None, *, n: int = 3) -> tuple[tuple[str, float], ...]:
-        """The n known image sets most like what is said of a new task, with their shares (`TaskDescription`)."""
+        """The n known image sets most like what is said of a task, with their shares (`TaskDescription`)."""
         known = set(self.image_sets_)
-        pairs = [(name, share) for name, share in shares_of(task).items() if name in known]
+        pairs = [(name, share) for name, share in shares_of(task).items() if name in known and share >= LITTLE_SHARE]
         return tuple(sorted(pairs, key=lambda pair: -pair[1])[:n])
