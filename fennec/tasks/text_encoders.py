@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Rows = NDArray[np.float64]
 
 WORD = re.compile(r"[^\W\d_]{2,}")
-PLURAL = re.compile(r"(?<=\w\w[^s])s$")
+PLURAL = re.compile(r"(?<=ss)es$|(?<=\w\w[^s])s$")
 # Words that say nothing of a task, beside those that say nothing of anything.
 OF_ANY_TASK = frozenset(
     {"class", "classe", "classification", "dataset", "image", "kind", "photo", "photograph", "picture"}
