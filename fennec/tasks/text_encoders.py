@@ -31,9 +31,7 @@ Rows = NDArray[np.float64]
 WORD = re.compile(r"[^\W\d_]{2,}")
 PLURAL = re.compile(r"(?<=ss)es$|(?<=\w\w[^s])s$")
 # Words that say nothing of a task, beside those that say nothing of anything.
-OF_ANY_TASK = frozenset(
-    {"class", "classification", "dataset", "image", "kind", "photo", "photograph", "picture"}
-)
+OF_ANY_TASK = frozenset({"class", "classification", "dataset", "image", "kind", "photo", "photograph", "picture"})
 BATCH_SIZE = 64  # texts at once
 N_SPECIAL = 2  # places that some encoders keep free
 ADVICE = "leave --text-encoder out, which needs no download"
