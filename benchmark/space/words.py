@@ -151,6 +151,7 @@ def chosen(table: pd.DataFrame) -> pd.DataFrame:
         means = pd.DataFrame(gains).groupby(some[unit].to_numpy()).mean()
         best = {name: SETTINGS[int(means.drop(index=name).mean().idxmax())] for name in means.index}
         print(left, dict(zip(SETTINGS, means.mean().round(4).tolist(), strict=True)), file=sys.stderr)
+        print(f"in use: power {POWER}, weight of the unknown {UNKNOWN}", file=sys.stderr)
         own = [best[name] for name in some[unit]]
         found = some[[name for name in some if "|" not in name]].copy()
         for name in (*QUERIES, "both", "by_words"):
@@ -253,14 +254,13 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--images", type=Path)
     arguments = parser.parse_args()
-    print(f"in use: power {POWER}, weight of the unknown {UNKNOWN}", file=sys.stderr)
     if arguments.folder:
         table = chosen(judged(load(arguments.folder)))
         table.round(5).to_csv(RESULTS / "words_tasks.csv", index=False)
         summary(table).round(5).to_csv(RESULTS / "words.csv", index=False)
     if arguments.images:
         packs(arguments.images).round(4).to_csv(RESULTS / "words_packs.csv", index=False)
-    times().round(5).to_csv(RESULTS / "words_time.csv", index=False)
+        times().round(5).to_csv(RESULTS / "words_time.csv", index=False)
 
 
 if __name__ == "__main__":
