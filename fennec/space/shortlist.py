@@ -146,9 +146,9 @@ def shortlist(
         ranked = space.index_.search(prediction.task_vector, len(models))
     else:
         ranked = allowed[top_k(prediction.scores[allowed], len(allowed))]
-    alike, named = space.resemblance(task), (*space.nearest_tasks(task), *space.nearest_in_words(task))
+    nearest, said, alike = space.nearest_tasks(task), space.nearest_in_words(task), space.resemblance(task)
     notes = _notes(space, task, known, alike)
-    here = named if alike >= ABSTAIN else ()
+    here = (*(nearest if alike >= ABSTAIN else ()), *said)  # a subject that was named is asked for
     start = allowed if siblings else allowed[of_subject([only[row] for row in allowed], here)]
     if len(start) < len(allowed):
         notes.append(
@@ -214,8 +214,8 @@ def shortlist(
         protocol=space.protocol_,
         models=rows,
         n_candidates=len(allowed),
-        nearest_tasks=space.nearest_tasks(task),
-        nearest_in_words=space.nearest_in_words(task),
+        nearest_tasks=nearest,
+        nearest_in_words=said,
         about="" if described is None else described.text.about,
         resemblance=alike,
         notes=tuple(notes),
@@ -328,7 +328,7 @@ def _notes(space: TransferSpace, task: Task | None, known: Mapping[str, float], 
             "no word of the description is known of any task (they are described in English): "
             + ("only the images count" if images is not None else "this is the order for any dataset, general quality")
         )
-    elif described is None and not space.nearest_tasks(task):
+    elif described is None and not space.nearest_tasks(task, n=1):
         notes.append(f"no task of '{space.name_}' has an embedding: ranked by general quality")
     elif alike < ABSTAIN:
         what = "words" if images is None else "images" if described is None else "images and the words"

@@ -25,7 +25,7 @@ from .text_encoders import TextEncoder, WordPieces, load_text_encoder
 
 Floats = NDArray[np.float64]
 
-# The best of nine settings of benchmark/space/words.py.
+# Written down before they were measured, and kept: what nine settings gain is in benchmark/space/words.py.
 POWER = 2.0  # of likeness: how much more the nearest count
 UNKNOWN = 0.1  # weight of what no known task tells
 N_TITLE = 60  # characters of a description that name the task
