@@ -271,6 +271,9 @@ def proxies_in_the_space() -> str:
     return markdown(["proxy", *EVALUATED_HUBS, "mean"], rows)
 
 
+SAID = ["images", "words", "both", "words in use", "both in use"]
+
+
 def words() -> str:
     """What words, images and both gain over neither, with tasks and with studies left out."""
     rows = []
@@ -281,12 +284,12 @@ def words() -> str:
             continue
         lines = part.set_index("method")
         gains = [f"{line.gain:+.3f} [{line.low:+.3f}, {line.high:+.3f}]"
-                 for line in lines.loc[["images", "words", "both"]].itertuples()]  # fmt: skip
+                 for line in lines.loc[SAID].itertuples()]  # fmt: skip
         what = tasks if protocol == "all" else protocol.replace("_", " ")
         neither = lines.loc["neither"]
         rows.append([f"{left} left out: {what}", f"{neither['n_tasks']:.0f} ({neither['n_units']:.0f})",
                      number(neither["tau_w"]), *gains])  # fmt: skip
-    header = ["", "tasks (image sets or studies)", "neither", "images - neither", "words - neither", "both - neither"]
+    header = ["", "tasks (image sets or studies)", "neither", *(f"{method} - neither" for method in SAID)]
     return markdown(header, rows)
 
 
