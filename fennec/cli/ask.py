@@ -99,6 +99,8 @@ def recommend(
         n = N_LISTED
     results = known_results(known)
     said = said_of_task(about, classes, n_images, text_encoder, has_images=dataset is not None)
+    if dataset is None and said is None:
+        raise typer.BadParameter("give a DATASET, or say what the pictures will show with --about")
     images = None
     if dataset is not None:
         images = opened(dataset, split, image_column, label_column, quiet=quiet)

@@ -53,7 +53,6 @@ def test_recommend__ten_thousand_classes_in_a_file__answered(run: Run, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("recommend",), "nothing is known of the task: give images, or say what they will show with --about"),
         (("recommend", "--about", ""), "the description is empty"),
         (("recommend", "--classes", "wheat"), "--classes belongs to a description"),
         (("recommend", "--n-images", 3), "--n-images belongs to a description"),
@@ -75,3 +74,11 @@ def test_recommend__not_usable__one_line(run: Run, arguments: tuple[object, ...]
     assert code == 1
     assert not out
     assert message in one_line(error)
+
+
+def test_recommend__neither_images_nor_words__usage_names_both(run: Run) -> None:
+    code, out, error = run("recommend")
+    assert code == 2
+    assert not out
+    assert "give a DATASET" in error
+    assert "--about" in error
