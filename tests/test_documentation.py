@@ -30,7 +30,7 @@ PAGES = sorted(
 )
 LISTED = [page for page in PAGES if page.name != "CHANGELOG.md"]
 # Without a network these say so in one line; everything else must do its work.
-NETWORK = ("torchvision:", "--download", "--proxy ViT", "--rerank", "timm:vit_tiny", "push", "pull")
+NETWORK = ("torchvision:", "--download", "ViT-", "--rerank", "timm:vit_tiny", "push", "pull")
 ELSEWHERE = ("fennec ui", "fennec evaluate")  # serves until interrupted, takes long: test_ui.py, test_cli.py
 NAME = re.compile(r"(?<![\w./-])fennec(?:\.[A-Za-z_]\w*)+")
 NETWORKS = """

@@ -50,6 +50,7 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     ask.recommend: (
         "photos/",
         "sklearn:digits -n 5 --json",
+        "--about 'aerial photographs of crops' --classes wheat,maize,barley --n-images 3000",
         'data.zip --where "params < 30e6 and train_minutes < 30" --known tried.csv',
     ),
     ask.score: (

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from fennec.checkpoints.catalog import load_catalog
 from fennec.evaluation.compare import OURS
-from fennec.space.ranking import Explanation
 from fennec.space.recommender import Recommender
+from fennec.space.shortlist import Explanation
 
 from .compare_plots import apart
 

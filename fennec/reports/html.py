@@ -16,7 +16,7 @@ from fennec.evaluation.compare import summarise_comparison
 from fennec.images.datasets import ImageDataset, ReadReport, iter_images, sample
 from fennec.space.ranking import Ranking
 from fennec.space.recommender import Recommender
-from fennec.tasks.embedding import TaskEmbedding
+from fennec.tasks.words import Task, images_of
 
 from . import figures
 from .pages import render
@@ -31,17 +31,18 @@ N_BEST = 3  # models named for each of the nearest tasks
 
 
 def recommendation_html(
-    ranking: Ranking, recommender: Recommender, task: TaskEmbedding, images: ImageDataset, *, command: str = ""
+    ranking: Ranking, recommender: Recommender, task: Task, images: ImageDataset | None, *, command: str = ""
 ) -> str:
     """The page of one recommendation.
 
     Args:
         ranking: the shortlist.
         recommender: that made it.
-        task: embedding of the new task.
-        images: of the new task, for the contact sheet.
+        task: embedding or description of the new task.
+        images: of the new task, for the contact sheet; None where it is only described.
         command: what was typed, shown as it is.
     """
+    looked = images_of(task)
     prediction = recommender.predict(task)
     position = {model: row for row, model in enumerate(recommender.models_)}
     first = ranking.first
@@ -63,7 +64,9 @@ def recommendation_html(
     for model in ranking.models:
         if ranking.protocol == "finetune" and model.record is not None and model.record.recipe is not None:
             recipes.setdefault(model.record.recipe, []).append(model.id)
-    counts = sorted(zip(task.class_names, task.class_counts, strict=True), key=lambda pair: -pair[1])
+    counts: list[tuple[str, float]] = []
+    if looked is not None:
+        counts = sorted(zip(looked.class_names, looked.class_counts, strict=True), key=lambda pair: -pair[1])
     return render(
         "recommendation.html",
         f"Fennec: {ranking.task}",
@@ -73,14 +76,13 @@ def recommendation_html(
         models=[model.to_dict() for model in ranking.models],
         recipes=recipes,
         first=first.to_dict(),
-        n_images=task.n_images,
-        data=str(task.taken or images.taken),
+        data="" if looked is None or images is None else str(looked.taken or images.taken),
         nearest=nearest,
-        pictures=_contact_sheet(images),
+        pictures=[] if images is None else _contact_sheet(images),
         classes=[(name, int(count)) for name, count in counts[:N_CLASSES]],
         more_classes=max(len(counts) - N_CLASSES, 0),
         largest_class=max((int(count) for _, count in counts), default=1),
-        skipped=task.skipped,
+        skipped=ranking.skipped,
         explained=explained,
         known=first.known,
     )

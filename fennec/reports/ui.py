@@ -1,4 +1,4 @@
-"""A local web page: point to a folder or drop a zip of images, set limits, read the report.
+"""A local web page: point to a folder, drop a zip of images or say what they show, set limits, read the report.
 
 It listens on this machine only, hears only itself (`fennec.reports.guard`), never unpacks an archive and deletes it
 after use. Requests wait for each other. In: what the person types. Out: the page of `fennec.reports.html`.
@@ -18,7 +18,7 @@ from typing import Any
 
 from fennec.errors import FennecError, InputError, MissingExtraError
 from fennec.files import write_whole
-from fennec.online import prepare
+from fennec.online import Said, prepare
 
 from .guard import Guard, Uploads
 from .html import recommendation_html
@@ -41,6 +41,7 @@ def answer(
     params: float | None,
     licence: str,
     n: float,
+    said: Said | None = None,
     report: Callable[[str], None] = lambda stage: None,
 ) -> tuple[str, list[list[Any]], str]:
     """What the button does.
@@ -52,23 +53,28 @@ def answer(
         params: most parameters in millions; None or 0 for no limit.
         licence: of the models, or `any`.
         n: models to list.
+        said: of the images in words, None where nothing is.
         report: told what comes next.
 
     Returns:
         The report, the shortlist as rows of rank, model, expected result in %, parameters in millions and minutes to
-        train, and what was taken of the dataset in one line.
+        train, and what the answer rests on: what was taken of the dataset, what was said of it, notes.
 
     Raises:
-        InputError: neither a folder nor a zip or both, or an archive that is too large or damaged.
+        InputError: neither a folder, a zip nor a description, or a folder and a zip, or an archive that is too large or
+            damaged.
         FennecError: as `prepare` and `Recommender.recommend` do.
     """
-    if bool(folder.strip()) == (upload is not None):
+    place = folder.strip() or None
+    if place and upload is not None:
         raise InputError("give either a folder or a zip of images")
+    if not place and upload is None and said is None:
+        raise InputError("give a folder or a zip of images, or say what they show")
     if upload is not None:
         check_archive(Path(upload))
     conditions = [f"params <= {params * 1e6:.0f}"] if params else []
     conditions += [f"license == '{licence}'"] if licence != ANY else []
-    found = prepare(upload or folder.strip(), protocol=protocol, report=report)
+    found = prepare(upload or place, said=said, protocol=protocol, report=report)
     report("ranking")
     ranking = found.recommender.recommend(found.task, n=int(n), where=" and ".join(conditions) or None)
     page = recommendation_html(ranking, found.recommender, found.task, found.images, command="fennec ui")
@@ -78,7 +84,23 @@ def answer(
          None if model.train_minutes is None else round(model.train_minutes, 1)]
         for model in ranking.models
     ]  # fmt: skip
-    return page, rows, str(found.task.taken)
+    words = ", ".join(f"{name} ({100 * share:.0f} %)" for name, share in ranking.nearest_in_words)
+    rests_on = [str(ranking.data or ""), words and f"words: nearest tasks {words}", *ranking.notes]
+    return page, rows, "\n".join(filter(None, rests_on))
+
+
+def spoken(about: str, classes: str, n_images: float | None) -> Said | None:
+    """What the fields say of a task in words, None where they are empty.
+
+    Raises:
+        InputError: classes or a number without a description.
+    """
+    if not about.strip():
+        if classes.strip() or n_images:
+            raise InputError("classes and a number of images belong to a description; say what the images show")
+        return None
+    names = tuple(name.strip() for name in classes.split(",") if name.strip())
+    return Said(about, names, int(n_images) if n_images else None)
 
 
 def check_archive(path: Path) -> None:
@@ -124,8 +146,8 @@ def make_page(uploads: Uploads) -> Any:
         stopped.discard(str(request.session_hash))
 
     def clicked(
-        folder: str, upload: str | None, protocol: str, params: float | None, licence: str, n: float,
-        request: gr.Request, progress: Any = gr.Progress(),
+        folder: str, upload: str | None, about: str, classes: str, n_images: float | None, protocol: str,
+        params: float | None, licence: str, n: float, request: gr.Request, progress: Any = gr.Progress(),
     ) -> tuple[Any, ...]:  # fmt: skip
         stages = iter((0.1, 0.2, 0.4, 0.6, 0.9))
 
@@ -137,7 +159,8 @@ def make_page(uploads: Uploads) -> Any:
         try:
             if upload is not None and not Path(upload).exists():
                 raise InputError(f"'{Path(upload).name}' was deleted after use; drop it again")
-            page, rows, data = answer(folder, upload, protocol, params, licence, n, report)
+            said = spoken(about, classes, n_images)
+            page, rows, data = answer(folder, upload, protocol, params, licence, n, said, report)
             path = Path(tempfile.mkdtemp(dir=os.environ.get("GRADIO_TEMP_DIR"))) / "fennec-report.html"
             write_whole(path, page)
         except (FennecError, OSError) as error:
@@ -160,6 +183,10 @@ def make_page(uploads: Uploads) -> Any:
             folder = gr.Textbox(label="Folder of images", placeholder="/home/me/photos")
             upload = gr.File(label="or a zip of images", file_types=[".zip"], type="filepath")
         with gr.Row():
+            about = gr.Textbox(label="or say what they show", placeholder="aerial photographs of crops")
+            classes = gr.Textbox(label="Classes, by commas (with words)", placeholder="wheat, maize, barley")
+            n_images = gr.Number(label="How many images there will be (with words)", value=None, minimum=1)
+        with gr.Row():
             protocol = gr.Dropdown(list(PROTOCOLS), value="finetune", label="Protocol")
             params = gr.Number(label="At most this many million parameters (0: no limit)", value=0, minimum=0)
             licence = gr.Dropdown(list(LICENCES), value=ANY, label="Licence")
@@ -167,15 +194,14 @@ def make_page(uploads: Uploads) -> Any:
         with gr.Row():
             button = gr.Button("Recommend", variant="primary")
             halt = gr.Button("Stop")
-        data = gr.Textbox(label="Taken", interactive=False)
+        data = gr.Textbox(label="What the answer rests on", interactive=False)
         headers = ["rank", "model", "expected %", "million parameters", "minutes to train"]
         shortlist = gr.Dataframe(headers=headers, label="Shortlist", interactive=False)
         download = gr.DownloadButton("Save the report", visible=False)
         report = gr.HTML()
         button.click(begin, queue=False)
-        asked = button.click(
-            clicked, [folder, upload, protocol, params, licence, n], [data, shortlist, download, report, upload]
-        )
+        given = [folder, upload, about, classes, n_images, protocol, params, licence, n]
+        asked = button.click(clicked, given, [data, shortlist, download, report, upload])
         halt.click(stop, queue=False, cancels=[asked])
         page.unload(stop)
     return page.queue(max_size=N_WAITING, default_concurrency_limit=1)

@@ -139,15 +139,17 @@ def test_answer__limits__hold_and_what_cannot_be_is_one_clear_line(
     image_folder: Path, zipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stages: list[str] = []
-    page, rows, data = ui.answer(str(image_folder), None, "finetune", 10, "apache-2.0", 4, stages.append)
+    page, rows, data = ui.answer(str(image_folder), None, "finetune", 10, "apache-2.0", 4, None, stages.append)
     assert "<!doctype html>" in page
-    assert data == "pets: 6 pictures, 2 classes (cat 3, dog 3)"
-    assert data in page
+    taken, *notes = data.splitlines()
+    assert taken == "pets: 6 pictures, 2 classes (cat 3, dog 3)"
+    assert taken in page
+    assert notes
     assert len(rows) == 4
     assert all(row[3] <= 10 for row in rows)
     assert stages[-1] == "ranking"
     assert len(stages) == 5
-    with pytest.raises(InputError, match="either a folder or a zip"):
+    with pytest.raises(InputError, match="give a folder or a zip of images, or say what they show"):
         ui.answer("", None, "finetune", None, ui.ANY, 4)
     with pytest.raises(InputError, match="either a folder or a zip"):
         ui.answer(str(image_folder), str(zipped), "finetune", None, ui.ANY, 4)
@@ -217,7 +219,10 @@ def ask(
 ) -> list[object] | str:
     """What the page answers, or its error."""
     file = None if upload is None else {"path": upload, "meta": {"_type": "gradio.FileData"}}
-    body = {"data": [folder, file, "finetune", 0, "any", n], "session_hash": session or os.urandom(6).hex()}
+    body = {
+        "data": [folder, file, "", "", None, "finetune", 0, "any", n],
+        "session_hash": session or os.urandom(6).hex(),
+    }
     sent = client.post("/gradio_api/call/clicked", json=body).json()
     lines = client.get(f"/gradio_api/call/clicked/{sent['event_id']}").text.splitlines()
     data = json.loads(lines[-2].removeprefix("data: ") if lines[-1] == "" else lines[-1].removeprefix("data: "))
@@ -262,3 +267,14 @@ def test_page__twenty_at_once_strangers_and_files__own_answers_refusals_and_noth
             client.post("/gradio_api/call/stop", json={"data": [], "session_hash": "one session"})
             assert slow.result(30) == "stopped"
         assert client.get("/").headers["content-security-policy"] == "frame-ancestors 'none'"
+
+
+def test_answer__words_alone__what_it_rests_on() -> None:
+    said = ui.spoken("satellite pictures of farmland", "wheat, maize", 3000)
+    page, rows, rests_on = ui.answer("", None, "finetune", None, ui.ANY, 2, said)
+    assert len(rows) == 2
+    assert rests_on.startswith("words: nearest tasks ")
+    assert "<q>satellite pictures of farmland</q>" in page
+    assert ui.spoken(" ", "", None) is None
+    with pytest.raises(InputError, match="belong to a description"):
+        ui.spoken("", "wheat", None)
