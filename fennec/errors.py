@@ -46,6 +46,10 @@ class ArtifactError(FennecError):
     """A saved recommender, space or proxy cannot be read."""
 
 
+class UnwritableError(FennecError, OSError):
+    """A file cannot be written: there is no room, or no right."""
+
+
 class OfflineError(FennecError):
     """Weights or data must be downloaded and the hub cannot be reached."""
 

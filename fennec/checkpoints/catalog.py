@@ -183,17 +183,28 @@ class Catalog:
             UnknownModelError: nothing has this name (the nearest are offered), or it means several sets of weights.
             InputError: an address that is no model's page.
         """
+        meanings = self.meanings(text)
+        if len(meanings) == 1:
+            return meanings[0]
+        name = plain_name(text)
+        if meanings:
+            raise ask_back(name, meanings)
+        raise UnknownModelError(f"unknown model '{text}'{did_you_mean(name, self._aliases)}")
+
+    def meanings(self, text: str) -> tuple[str, ...]:
+        """Ids of all weights that a name may mean, sorted: none where nothing has it; as `find`, and much faster there.
+
+        Raises:
+            UnknownModelError: timm gave the network up without another in its place.
+            InputError: an address that is no model's page.
+        """
         name = plain_name(text)
         matches = self._named(name) or self._named(text.strip())  # a repository may keep a name that timm gave up
         if not matches:
             library, _, rest = name.rpartition(":")
             today = current_timm_name(rest) if library in ("", "timm") else rest
             matches = self._named(f"timm:{today}") if today != rest else matches
-        if len(matches) == 1:
-            return next(iter(matches))
-        if matches:
-            raise ask_back(name, sorted(matches))
-        raise UnknownModelError(f"unknown model '{text}'{did_you_mean(name, self._aliases)}")
+        return tuple(sorted(matches))
 
     def _named(self, name: str) -> set[str]:
         """Ids of the models that have a plain name, in another case only where none has it in this one."""

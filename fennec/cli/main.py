@@ -1,7 +1,7 @@
 """The `fennec` command: parse, call the library, print.
 
 stdout carries the result, stderr progress and messages. Exit codes: 0 done, 1 failure, 2 usage, 3 nothing to
-recommend, 130 interrupted; no code but this file's chooses one.
+recommend, 130 interrupted, 143 told to end; no code but this file's chooses one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from fennec.files import write_whole
 from fennec.reports.console import move_output, results_apart
 from fennec.settings import cache_dir, is_debug
 
-from . import ask, build, lookup, measure, share
+from . import ask, build, evidence, lookup, measure, share
+from .stop import stoppable
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # of the click that typer brings along
 
@@ -37,6 +38,12 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+evidence_app = typer.Typer(
+    help="All results: take them, look at them, check your own, give them back.", no_args_is_help=True
+)
+app.add_typer(evidence_app, name="evidence")
 
 
 @app.callback(invoke_without_command=True)
@@ -52,6 +59,7 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     ask.recommend: (
         "photos/",
         "sklearn:digits -n 5 --json",
+        "--about 'aerial photographs of crops' --classes wheat,maize,barley --n-images 3000",
         'data.zip --where "params < 30e6 and train_minutes < 30" --known tried.csv',
     ),
     ask.score: (
@@ -115,13 +123,20 @@ def _apart(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for command, arguments in COMMANDS.items():
-    name = command.__name__.replace("_", "-")
-    title = "Example" if len(arguments) == 1 else "Examples"
-    examples = "  |  ".join(f"fennec {name} {line}" for line in arguments)
-    app.command(name, cls=Command, epilog=f"{title}:  {examples}")(_apart(command))
+def _register(group: typer.Typer, commands: dict[Callable[..., None], tuple[str, ...]], before: str = "fennec") -> None:
+    """Put commands into a group, each with its examples."""
+    for command, arguments in commands.items():
+        name = command.__name__.replace("_", "-")
+        title = "Example" if len(arguments) == 1 else "Examples"
+        examples = "  |  ".join(f"{before} {name} {line}" for line in arguments)
+        group.command(name, cls=Command, epilog=f"{title}:  {examples}")(_apart(command))
 
 
+_register(app, COMMANDS)
+_register(evidence_app, evidence.COMMANDS, before="fennec evidence")
+
+
+@stoppable()
 def main() -> None:
     """Entry point: run the command, turn errors into one line and an exit code."""
     move_output()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fennec.files import write_whole
 from fennec.reports.console import print_frame, print_json, print_text, teller, typed, write_page
 
 from .options import (
@@ -176,7 +177,7 @@ def evaluate(
         )  # fmt: skip
         summary = studies.summarise_studies(results)
     if output is not None:
-        results.to_csv(output, index=False)
+        write_whole(output, results.to_csv(index=False))
     print_frame(summary.round(4), as_json, as_csv, quiet=False)
 
 
@@ -231,9 +232,8 @@ def compare(
     if output is not None:
         from fennec.reports.compare_plots import plot_comparison
 
-        output.mkdir(parents=True, exist_ok=True)
-        found.to_csv(output / "comparison.csv", index=False)
-        summary.to_json(output / "comparison.json", orient="records", indent=1)
+        write_whole(output / "comparison.csv", found.to_csv(index=False))
+        write_whole(output / "comparison.json", summary.to_json(orient="records", indent=1))
         plot_comparison(found, output)
     if html is not None:
         from fennec.reports.html import comparison_html

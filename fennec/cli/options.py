@@ -14,6 +14,7 @@ from fennec.errors import InputError, shown
 
 if TYPE_CHECKING:
     from fennec.images.datasets import ImageDataset
+    from fennec.online import Said
 
 MAX_SEED = 2**32 - 1
 MANY = 10**9  # more than there can be of anything
@@ -23,6 +24,22 @@ DatasetArgument = Annotated[
     typer.Argument(
         help="Folder, CSV or parquet manifest, .zip or .tar, torchvision:NAME, hf:ORG/NAME, sklearn:digits."
     ),
+]
+OptionalDatasetArgument = Annotated[
+    str | None,
+    typer.Argument(help="Folder, CSV or parquet manifest, .zip or .tar, torchvision:NAME, hf:ORG/NAME; or --about."),
+]
+AboutOption = Annotated[
+    str | None, typer.Option("--about", help="What the pictures show, in words: instead of images, or beside them.")
+]
+ClassesOption = Annotated[
+    str | None,
+    typer.Option("--classes", help="With --about: class names by commas, or a file with one a line."),
+]
+NumberOption = Annotated[int | None, typer.Option("--n-images", help="With --about: how many images there will be.")]
+TextEncoderOption = Annotated[
+    str | None,
+    typer.Option("--text-encoder", help="With --about: ViT-B-32/openai, hf-hub:..., hf:ORG/NAME, or a folder."),
 ]
 StudyOption = Annotated[
     str, typer.Option("--study", "--hub", help="Learn from one study or hub only, see 'fennec studies'.")
@@ -99,6 +116,45 @@ def opened(
     if not quiet:
         typer.echo(str(images.taken), err=True)
     return images
+
+
+def said_of_task(
+    about: str | None, classes: str | None, n_images: int | None, encoder: str | None, *, has_images: bool
+) -> Said | None:
+    """What the options say of a task in words, None where they say nothing.
+
+    Raises:
+        InputError: an option without --about, no class among --classes, or a number of images beside images.
+    """
+    from fennec.online import Said
+
+    if about is None:
+        for option, value in (("--classes", classes), ("--n-images", n_images), ("--text-encoder", encoder)):
+            if value is not None:
+                raise InputError(f"{option} belongs to a description; give it with --about 'what the pictures show'")
+        return None
+    if has_images and n_images is not None:
+        raise InputError("--n-images beside a dataset, which has its own number; leave it out")
+    return Said(about, () if classes is None else tuple(class_names(classes)), n_images, encoder)
+
+
+def class_names(text: str) -> list[str]:
+    """`A,B` as a list, or the lines of a file.
+
+    Raises:
+        InputError: there are none, or the file is no text.
+    """
+    path = Path(text)
+    if "," not in text and text.strip() and path.suffix and path.is_file():
+        try:
+            found = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"cannot read class names from '{path}' ({error}); expected one a line") from error
+    else:
+        found = names(text)
+    if not found:
+        raise InputError(f"no class in --classes '{text}'; expected names such as wheat,maize,barley, or a file")
+    return found
 
 
 def known_results(path: Path | None) -> dict[str, float] | None:

@@ -6,8 +6,6 @@ once and then trusted.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -18,8 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fennec.errors import InputError, said, shown
+from fennec.errors import InputError, shown
 
+from .columns import LOWER_IS_BETTER
+from .results import read_cells
 from .studies import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -175,23 +175,15 @@ def read_results(path: str | Path, *, columns: Sequence[str] = ("model", "task",
             `budget` may say how all of it was measured.
         columns: what must be there; without `task` every line is kept.
 
+    Returns:
+        The lines, indexed by their number in the file.
+
     Raises:
         InputError: the file is missing or empty, a column is missing, a value is not a number, not finite or outside
             [0, 1], percentages and fractions or several protocols or budgets are mixed, or a cell has two values; the
             message gives the first bad line.
     """
-    frame = _read_table(Path(path), columns)
-    missing = [column for column in columns if column not in frame]
-    if missing:
-        raise InputError(
-            f"{path} has no column '{missing[0]}' (it has {shown(', '.join(frame.columns))}); expected "
-            f"{', '.join(columns)} with commas between them"
-        )
-    twice = [name for name in (*columns, "metric", "protocol", "budget") if list(frame.columns).count(name) > 1]
-    if twice:
-        raise InputError(f"{path} has two columns '{twice[0]}'; keep one")
-    if frame.empty:
-        raise InputError(f"{path} has a header but no results")
+    frame = read_cells(path, columns).frame
     for column in columns:
         if column != "value" and frame[column].isna().any():
             raise InputError(f"{path} line {_line(frame[column].isna())}: no {column}")
@@ -215,41 +207,6 @@ def read_results(path: str | Path, *, columns: Sequence[str] = ("model", "task",
     return _without_repeats(path, frame) if "task" in columns else frame
 
 
-def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Cells of a CSV as texts, empty ones missing; the index is the line of the file in which a row begins."""
-    import pandas as pd
-
-    expected = f"expected a CSV with the columns {', '.join(columns)}"
-    if not path.exists():
-        raise InputError(f"no file {path}; {expected}")
-    if not path.is_file():
-        raise InputError(f"{path} is no regular file; {expected}")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-        reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
-        rows: list[list[str]] = []
-        lines: list[int] = []
-        start = 1
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                rows.append([cell.strip() for cell in row])
-                lines.append(start)
-            start = reader.line_num + 1
-        header, *rows = rows or [[]]
-    except (csv.Error, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path} is not a readable CSV ({said(error)}); {expected}") from error
-    if not header:
-        raise InputError(f"{path} is not a readable CSV (it is empty); {expected}")
-    for line, row in zip(lines[1:], rows, strict=True):
-        if len(row) > len(header):
-            raise InputError(
-                f"{path} line {line} has {len(row)} cells and the header {len(header)}; put text that holds a comma "
-                "into quotes"
-            )
-    cells = [[cell or None for cell in row] + [None] * (len(header) - len(row)) for row in rows]
-    return pd.DataFrame(cells, index=lines[1:], columns=header, dtype=object)
-
-
 def _number(text: str | None) -> float:
     """A number as people write it, NaN for anything else."""
     return float(text) if text is not None and NUMBER.fullmatch(text) else float("nan")
@@ -258,7 +215,7 @@ def _number(text: str | None) -> float:
 def _check_one_way(path: str | Path, frame: pd.DataFrame) -> None:
     """Results of one file were all measured one way, higher being better, as far as it says how."""
     if "metric" in frame:
-        lower = frame["metric"].astype(str).str.contains(r"loss|error|rmse|perplexity", case=False)
+        lower = frame["metric"].str.contains(LOWER_IS_BETTER, case=False, na=False)
         if lower.any():
             raise InputError(
                 f"{path} line {_line(lower)}: metric is '{frame['metric'][lower].iloc[0]}', where lower is better; "
@@ -273,8 +230,7 @@ def _check_one_way(path: str | Path, frame: pd.DataFrame) -> None:
         if other.any():
             raise InputError(
                 f"{path} mixes {column}s: line {said.index[0]} has '{first}', line {_line(other)} has "
-                f"'{said[other].iloc[0]}'; "
-                f"one file, one {column}"
+                f"'{said[other].iloc[0]}'; one file, one {column}"
             )
         if column == "protocol" and first not in PROTOCOLS:
             raise InputError(f"{path} line {said.index[0]}: protocol is '{first}'; there are {', '.join(PROTOCOLS)}")

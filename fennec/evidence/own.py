@@ -5,11 +5,13 @@ In: a CSV that `read_results` checks. Out: `TransferMatrix`, models under the id
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fennec.checkpoints.catalog import load_catalog
+from fennec.checkpoints.names import ask_back
 from fennec.errors import InputError, UnknownModelError, printable, shown
 
 from .matrix import TransferMatrix, read_results
@@ -40,15 +42,15 @@ def own_matrix(
     said = str(frame["protocol"].iloc[0]).strip() if "protocol" in frame else None
     if protocol is not None and said is not None and protocol != said:
         raise InputError(f"{path} says protocol '{said}', not {protocol}; leave out --protocol or mend the file")
-    ids, unknown = _ids(frame["model"].drop_duplicates())
-    if unknown:
-        n_models = frame["model"].nunique()
-        count = "none" if len(unknown) == n_models else f"{n_models - len(unknown)}"
-        report(
-            f"{path}: {count} of its {n_models} models is known; the others keep their names: "
-            f"{_first([shown(reason, 130) for reason in unknown])}"
-        )
-    frame["weights"] = frame["model"].map(ids)
+    names = resolve_names(frame["model"].drop_duplicates())
+    for name, reason in names.unclear.items():
+        line = frame["model"].eq(name).idxmax()
+        raise UnknownModelError(f"{path} line {line}: {reason}")
+    if names.unknown:
+        n_models, n_unknown = frame["model"].nunique(), len(names.unknown)
+        count = "none" if n_unknown == n_models else f"{n_models - n_unknown}"
+        report(f"{path}: {count} of its {n_models} models is known; the others keep their names: {names.first_unknown}")
+    frame["weights"] = frame["model"].map(names.ids)
     cell = [name for name in ("weights", "task", "metric") if name in frame]
     _check_same_weights(path, frame, cell)
     frame = frame.drop_duplicates(cell).drop(columns="model").rename(columns={"weights": "model"})
@@ -77,20 +79,52 @@ def _first(texts: list[str]) -> str:
     return "; ".join(texts[:N_TOLD]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _ids(names: pd.Series[str]) -> tuple[dict[str, str], list[str]]:
-    """Catalog ids of names, and why others have none; `module:NAME` is a network of one's own and needs none."""
+@dataclass(frozen=True)
+class ResolvedNames:
+    """What a person's names of models mean.
+
+    Attributes:
+        ids: id of the catalog for every name, the name itself where there is none.
+        unknown: names that the catalog does not have; `module:NAME`, a network of one's own, is none of them.
+        unclear: names that mean several sets of weights, and addresses of no model: what is wrong with each.
+    """
+
+    ids: dict[str, str]
+    unknown: tuple[str, ...]
+    unclear: dict[str, str]
+
+    @property
+    def first_unknown(self) -> str:
+        """What the catalog says to the first of them, with the nearest names."""
+        try:
+            return load_catalog().find(self.unknown[0])
+        except UnknownModelError as error:
+            return str(error)
+
+
+def resolve_names(names: Iterable[str]) -> ResolvedNames:
+    """Names of models, each looked up once."""
     catalog = load_catalog()
     libraries = set(catalog.frame["library"])
-    ids, unknown = {}, []
+    ids: dict[str, str] = {}
+    unknown, unclear = [], {}
     for name in names:
         ids[name] = name
+        prefix, colon, _ = name.partition(":")
         try:
-            ids[name] = catalog.find(name)
-        except UnknownModelError as error:
-            prefix, colon, _ = name.partition(":")
-            if not colon or prefix in libraries:
-                unknown.append(str(error))
-    return ids, unknown
+            meanings = catalog.meanings(name)
+        except UnknownModelError:  # timm gave it up
+            meanings = ()
+        except InputError as error:
+            unclear[name] = str(error)
+            continue
+        if len(meanings) == 1:
+            ids[name] = meanings[0]
+        elif meanings:
+            unclear[name] = str(ask_back(name, meanings))
+        elif not colon or prefix in libraries:
+            unknown.append(name)
+    return ResolvedNames(ids, tuple(unknown), unclear)
 
 
 def _check_same_weights(path: Path, frame: pd.DataFrame, cell: list[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 
 from fennec.errors import printable, shown
-from fennec.files import write_whole
+from fennec.files import as_json, write_whole
 from fennec.space.ranking import WIDTH
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ def print_ranking(ranking: Ranking, as_json: bool, as_csv: bool, quiet: bool) ->
 
 def print_json(value: Any) -> None:
     """One document."""
-    print_text(json.dumps(value, indent=1, ensure_ascii=False))
+    print_text(as_json(value, ensure_ascii=False))
 
 
 def print_table(table: Table) -> None:

@@ -11,19 +11,30 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from typer.core import TyperCommand as Command
 from typer.main import get_command
 
 from fennec.cli import main as cli
 from tests.cli.conftest import Run, one_line
 
 
-@pytest.mark.parametrize("name", sorted(get_command(cli.app).commands))
+def commands() -> dict[str, Command]:
+    """Every command by what is typed, those of groups as `evidence export`."""
+    found: dict[str, Command] = {}
+    for name, command in get_command(cli.app).commands.items():
+        inner = getattr(command, "commands", None)
+        found |= {name: command} if inner is None else {f"{name} {part}": one for part, one in inner.items()}
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
 def test_commands__for_programs__json_everywhere_and_quiet_where_there_is_work(name: str) -> None:
-    options = {option for parameter in get_command(cli.app).commands[name].params for option in parameter.opts}
+    options = {option for parameter in commands()[name].params for option in parameter.opts}
     if name != "ui":  # which is for people
         assert "--json" in options
     if name not in ("ui", "add-model", "push", "pull"):  # whose output is one line anyway
         assert "--quiet" in options
+    assert f"fennec {name} " in (commands()[name].epilog or "")
 
 
 def test_completion__bash__offers_the_command() -> None:
