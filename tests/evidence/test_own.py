@@ -92,7 +92,7 @@ def test_own_matrix__lines_of_the_file__as_an_editor_counts_them(tmp_path: Path)
     text = 'model,task,value\n\n"m:a\n",t,0.9\n\n\nm:b,t,oops\n'
     with pytest.raises(InputError, match=r"ours.csv line 7: value is 'oops'"):
         own_matrix(write(tmp_path, text))
-    with pytest.raises(InputError, match=r"line 4 has 4 cells and the header 3"):
+    with pytest.raises(InputError, match=r"line 4 has 4 columns, the header has 3"):
         own_matrix(write(tmp_path, "model,task,value\n\nm:a,t,0.9\nm:b,t,0,9\n"))
     with pytest.raises(InputError, match=r"task 't' mixes metrics, 'top1' in line 3 and 'top5' in line 5"):
         own_matrix(write(tmp_path, "model,task,value,metric\n\nm:a,t,0.9,top1\n\nm:b,t,0.8,top5\n"))

@@ -143,22 +143,26 @@ def _place(folder: Path) -> None:
 @cache
 def options() -> list[tuple[str, Any]]:
     """Every parameter of every command, as typer knows them."""
-    commands = get_command(cli.app).commands  # type: ignore[attr-defined]
+    commands = dict(get_command(cli.app).commands)  # type: ignore[attr-defined]
+    for name, group in tuple(commands.items()):
+        if hasattr(group, "commands"):
+            del commands[name]
+            commands |= {f"{name} {each}": one for each, one in group.commands.items()}
     return [(name, each) for name, one in sorted(commands.items()) for each in one.params]
 
 
 def typed(rng: random.Random, folder: Path) -> list[str]:
     """A command line with a wrong value, of an option or an argument."""
     name, parameter = rng.choice(options())
-    base = list(BASES[name])
+    base = list(BASES.get(name, ()))
     value = rng.choice(NUMBERS if parameter.min is not None or rng.random() < 0.3 else TEXTS)
     if parameter.param_type_name == "argument":
         arguments = [each for other, each in options() if other == name and each.param_type_name == "argument"]
         at = arguments.index(parameter)
-        return [name, *base[:at], value, *base[at + 1 :]]
+        return [*name.split(), *base[:at], value, *base[at + 1 :]]
     if getattr(parameter, "is_flag", False):
-        return [name, *base, parameter.opts[0], *rng.choice(([], [value], [parameter.opts[0]]))]
-    return [name, *base, parameter.opts[0], value, *rng.choice(([], [], ["--json"], ["--csv"], ["-q"]))]
+        return [*name.split(), *base, parameter.opts[0], *rng.choice(([], [value], [parameter.opts[0]]))]
+    return [*name.split(), *base, parameter.opts[0], value, *rng.choice(([], [], ["--json"], ["--csv"], ["-q"]))]
 
 
 def commands(rng: random.Random, folder: Path) -> Case:
