@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fennec.errors import InputError
+from fennec.errors import InputError, said
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,7 +131,7 @@ def _rows(
             lines.append(start)
             rows.append([cell or None for cell in cells])
     except csv.Error as error:
-        raise InputError(f"{path} line {reader.line_num} is not a readable CSV ({error})") from error
+        raise InputError(f"{path} line {reader.line_num} is not a readable CSV ({said(error)})") from error
     return header, lines, rows
 
 
