@@ -313,7 +313,7 @@ def test_linear_probe__scikit_learn_on_the_same_folds() -> None:
 def test_fit_linear__liblinear() -> None:
     x, y = blobs(80, 5, 3)
     weights = fit_linear(torch.as_tensor(x), torch.as_tensor(y), 3, loss="squared_hinge", strength=1.0)
-    machine = LinearSVC(C=1.0, tol=1e-10, max_iter=100_000, dual=False).fit(x, y)
+    machine = LinearSVC(C=1.0, tol=1e-7, max_iter=10_000, dual=False).fit(x, y)
     np.testing.assert_allclose(weights[:-1].T, machine.coef_, atol=1e-4)
     np.testing.assert_allclose(weights[-1], machine.intercept_, atol=1e-4)
 
@@ -343,7 +343,7 @@ def test_lead__rates_by_automatic_differentiation(monkeypatch: pytest.MonkeyPatc
         logits = (1 / 9) ** 0.5 * ((2 / 7) ** 0.5 * hidden @ w2).clamp_min(0) @ w3
         gradients = torch.autograd.grad(logits.sum(), (w1, w2, w3))
         expected[label] += sum(float(g.square().sum()) for g in gradients) / 2 / (y == int(label)).sum()
-    np.testing.assert_allclose(class_rates(batch, random_state=3), expected, rtol=1e-9)
+    np.testing.assert_allclose(class_rates(batch, random_state=3), expected, rtol=1e-6)
 
 
 def test_lead__more_separation__higher_score() -> None:
