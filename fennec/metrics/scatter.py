@@ -148,11 +148,13 @@ def regular_factor(square: Tensor, ridge: float, unit: float) -> tuple[Tensor, f
 
 
 def _leading(square: Tensor, n_kept: int) -> tuple[Tensor, Tensor]:
-    """The largest eigenvalues, descending, and their eigenvectors."""
+    """The largest eigenvalues, descending, and their eigenvectors; may overwrite the matrix."""
     size = len(square)
     with one_thread():
         if square.device.type == "cpu" and size >= 16 * n_kept:  # so few do not need all the others
-            found = scipy.linalg.eigh(square.numpy(), subset_by_index=(size - n_kept, size - 1), check_finite=False)
+            found = scipy.linalg.eigh(
+                square.numpy().T, subset_by_index=(size - n_kept, size - 1), overwrite_a=True, check_finite=False
+            )
             values, vectors = (torch.from_numpy(part) for part in found)
         else:
             values, vectors = torch.linalg.eigh(square)
