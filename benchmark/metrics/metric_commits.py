@@ -74,6 +74,7 @@ def main() -> None:
     parser.add_argument("--before", type=Path)
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--child")
+    parser.add_argument("--runs", type=int, default=len(RUNS), help="how many of the comparisons, smallest first")
     arguments = parser.parse_args()
     if arguments.child:
         name, size, exact = json.loads(arguments.child)
@@ -82,8 +83,9 @@ def main() -> None:
     target = RESULTS / "metric_commits.csv"
     rows = pd.read_csv(target).to_dict("records") if target.exists() else []
     done = {(row["metric"], row["n"], row["d"], row["c"], row["pair"]) for row in rows}
-    wanted = [(name, size, pair, True) for name, size, pairs in RUNS for pair in range(pairs)]
-    wanted += [(name, size, 0, False) for name, size in AFTER_ONLY]
+    wanted = [(name, size, pair, True) for name, size, pairs in RUNS[: arguments.runs] for pair in range(pairs)]
+    if arguments.runs == len(RUNS):
+        wanted += [(name, size, 0, False) for name, size in AFTER_ONLY]
     for name, size, pair, both in wanted:
         if (name, *size, pair) in done:
             continue

@@ -1,6 +1,6 @@
 """Time and memory of the metrics against the algorithms that people run, `references.py` and `machines.py`.
 
-    python benchmark/metrics/metric_speed.py [--device cuda] [--seconds 15]
+    python benchmark/metrics/metric_speed.py [--device cuda] [--seconds 15] [--sizes 2]
 
 Ours and theirs take turns in one process, on the same features, so that the ratio of a pair survives a busy machine.
 Writes `metric_speed.csv` (metric, against, n, d, c, device, pairs, times_faster, ours_s, reference_s, ours_mb,
@@ -180,12 +180,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--sizes", type=int, default=len(SIZES), help="how many, smallest first")
     arguments = parser.parse_args()
     device = "" if arguments.device == "cpu" else arguments.device
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     target = RESULTS / "metric_speed.csv"
     table = pd.read_csv(target) if target.exists() else pd.DataFrame(columns=COLUMNS)
-    for size in SIZES:
+    for size in SIZES[: arguments.sizes]:
         for name in REFERENCES:
             own = table[(table["metric"] == name) & (table["device"] == arguments.device)]
             if ((own[["n", "d", "c"]] == size).all(axis=1)).any():
