@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from fennec.metrics import METRICS
 
 RESULTS = Path(__file__).parents[1] / "results"
-SIZES = (*product((2_000, 6_000), (256, 1_024), (10, 50)), (18_000, 256, 10), (18_000, 256, 50))
+SIZES = (*product((1_000, 4_000), (128, 512), (10, 50)),)
 NAMES = [name for name, metric in METRICS.items() if metric.target == "labels"] + ["ped(sfda)"]
 REPEAT_S = 0.1
 

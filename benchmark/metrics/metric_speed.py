@@ -3,11 +3,11 @@
     python benchmark/metrics/metric_speed.py [--device cuda] [--seconds 15] [--sizes 2]
 
 Ours and theirs take turns in one process, on the same features, so that the ratio of a pair survives a busy machine.
-Writes `metric_speed.csv` (metric, against, n, d, c, device, pairs, times_faster, ours_s, reference_s, ours_mb,
-reference_mb): the median ratio of the pairs and median wall-clock seconds of a call after a warm-up, the least
+Writes `metric_speed.csv` (metric, against, n, d, c, device, threads, pairs, times_faster, ours_s, reference_s,
+ours_mb, reference_mb): the median ratio of the pairs and median wall-clock seconds of a call after a warm-up, the least
 megabytes on top of the data; inf where a reference took longer than --seconds or more than 3 GB, when its ratio is a
 lower bound by that time; it is not tried again on sizes that are nowhere smaller. Rows already in the file are kept:
-a run can be interrupted.
+a run can be interrupted. Threads are those of OMP_NUM_THREADS: on a busy machine one gives both sides the same.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from scipy.special import softmax
 from fennec.metrics import find_metric
 
 RESULTS = Path(__file__).parents[1] / "results"
-SIZES = ((500, 512, 10), (500, 2_048, 100), (5_000, 512, 10), (5_000, 2_048, 100), (20_000, 512, 100))
+SIZES = ((500, 512, 10), (5_000, 512, 10), (500, 2_048, 100), (5_000, 2_048, 100), (20_000, 512, 100))
 REPEAT_S = 0.05  # a call is repeated until it took this long
 MAX_PAIRS, MEMORY = 5, 3 * 2**30
 FIRST_S = 120  # for the data and the warm-up
-COLUMNS = ["metric", "against", "n", "d", "c", "device", "pairs", "times_faster", "ours_s", "reference_s", "ours_mb",
-           "reference_mb"]  # fmt: skip
+COLUMNS = ["metric", "against", "n", "d", "c", "device", "threads", "pairs", "times_faster", "ours_s", "reference_s",
+           "ours_mb", "reference_mb"]  # fmt: skip
 Size = tuple[int, int, int]
 Call = Callable[..., Any]
 REFERENCES: dict[str, Call] = {
@@ -171,8 +171,8 @@ def measure(name: str, size: Size, device: str, limit: float, stopped: bool) -> 
     ours_s, reference_s = np.median(values[:, :, 0], axis=0)
     ours_mb, reference_mb = values[:, :, 1].min(axis=0)
     against = (reference.__doc__ or "").split("\n")[0].rstrip(".")
-    row = (name, against, *size, device or "cpu", len(found), np.median(ratios), ours_s, reference_s, ours_mb)
-    return dict(zip(COLUMNS, (*row, reference_mb), strict=True))
+    row = (name, against, *size, device or "cpu", torch.get_num_threads(), len(found), np.median(ratios), ours_s)
+    return dict(zip(COLUMNS, (*row, reference_s, ours_mb, reference_mb), strict=True))
 
 
 def main() -> None:
