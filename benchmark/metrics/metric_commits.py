@@ -3,6 +3,8 @@
     git worktree add ../before b32466d
     python benchmark/metrics/metric_commits.py --before ../before [--seconds 300]
 
+Without --before, the sizes at which the former takes minutes, now only.
+
 Every run in a process of its own, before and after in turns. Writes `metric_commits.csv` (metric, n, d, c, pair,
 before_s, after_s, times_faster, before_cpu_s, after_cpu_s, before_mb, after_mb, before, after, exact): wall-clock and
 processor seconds of a call, megabytes on top of the data, the score of either, and for LEAD on small sizes the score
@@ -31,7 +33,7 @@ RESULTS = ROOT / "benchmark" / "results"
 RUNS = (("lead", (1_000, 512, 10), 3), ("linear_probe", (1_000, 512, 10), 3), ("lead", (500, 2_048, 100), 3),
         ("linear_probe", (500, 2_048, 100), 3), ("lead", (5_000, 512, 10), 2), ("linear_probe", (5_000, 512, 10), 2),
         ("lead", (2_000, 2_048, 100), 1), ("linear_probe", (2_000, 2_048, 100), 1))  # fmt: skip
-AFTER_ONLY = (("lead", (20_000, 2_048, 100)),)
+AFTER_ONLY = (("lead", (2_000, 2_048, 100)), ("linear_probe", (2_000, 2_048, 100)), ("lead", (20_000, 2_048, 100)))
 EXACT_UP_TO = 1_000  # samples
 
 
@@ -74,7 +76,7 @@ def main() -> None:
     parser.add_argument("--before", type=Path)
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--child")
-    parser.add_argument("--runs", type=int, default=len(RUNS), help="how many of the comparisons, smallest first")
+    parser.add_argument("--runs", type=int, default=len(RUNS), help="how many of the sizes, smallest first")
     arguments = parser.parse_args()
     if arguments.child:
         name, size, exact = json.loads(arguments.child)
@@ -83,9 +85,9 @@ def main() -> None:
     target = RESULTS / "metric_commits.csv"
     rows = pd.read_csv(target).to_dict("records") if target.exists() else []
     done = {(row["metric"], row["n"], row["d"], row["c"], row["pair"]) for row in rows}
-    wanted = [(name, size, pair, True) for name, size, pairs in RUNS[: arguments.runs] for pair in range(pairs)]
-    if arguments.runs == len(RUNS):
-        wanted += [(name, size, 0, False) for name, size in AFTER_ONLY]
+    wanted = [(name, size, -1, False) for name, size in AFTER_ONLY[: arguments.runs]]
+    if arguments.before:
+        wanted = [(name, size, pair, True) for name, size, pairs in RUNS[: arguments.runs] for pair in range(pairs)]
     for name, size, pair, both in wanted:
         if (name, *size, pair) in done:
             continue
