@@ -101,6 +101,11 @@ def _support_vectors(x: Tensor, y: Tensor, n_classes: int, strength: float, star
     return ridge.weights(split - multipliers)
 
 
+def _transposed(rows: Tensor, targets: Tensor) -> Tensor:
+    """rows' targets; in this order several times as fast for few targets, as rows lie in memory."""
+    return (targets.T @ rows).T
+
+
 def _largest_rms(x: Tensor) -> float:
     return float(x.square().mean(dim=0).max().sqrt())
 
@@ -135,13 +140,13 @@ class _Ridge:
     def fitted(self, targets: Tensor) -> Tensor:
         """What the regression makes of targets on its own rows, shape (n_samples, n_targets)."""
         low = targets.float()
-        return (self.map @ (low if self.wide else self.map.T @ low)).to(targets.dtype)
+        return (self.map @ (low if self.wide else _transposed(self.map, low))).to(targets.dtype)
 
     def weights(self, targets: Tensor) -> Tensor:
         """Its weights, shape (n_columns, n_targets)."""
         if self.wide:
             return self.rows.T @ torch.cholesky_solve(targets, self.factor)
-        return torch.cholesky_solve(self.rows.T @ targets, self.factor)
+        return torch.cholesky_solve(_transposed(self.rows, targets), self.factor)
 
 
 class Logistic:
@@ -183,7 +188,7 @@ class Logistic:
         for _ in range(MAX_NEWTON):
             probs = torch.softmax(logits, dim=1)
             error = strength * (probs - self.hot)
-            gradient = torch.cat([self.rows.T @ error, error.sum(dim=0, keepdim=True)]) + self.decay * weights
+            gradient = torch.cat([_transposed(self.rows, error), error.sum(dim=0, keepdim=True)]) + self.decay * weights
             curvature = strength * float((probs * (1 - probs)).mean())
             if not scale / ANOTHER_SCALE < curvature < scale * ANOTHER_SCALE:
                 scale, factor = curvature, self._precondition(curvature)
@@ -226,7 +231,7 @@ class Logistic:
                 break
             pull = probs * (self.low @ ahead)
             pull -= probs * pull.sum(dim=1, keepdim=True)
-            bent = strength * (self.low.T @ pull) + self.decay * ahead
+            bent = strength * _transposed(self.low, pull) + self.decay * ahead
             step = size / float((ahead * bent).sum())
             direction = direction + step * ahead
             left = left - step * bent
