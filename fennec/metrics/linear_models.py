@@ -102,7 +102,7 @@ def _support_vectors(x: Tensor, y: Tensor, n_classes: int, strength: float, star
 
 
 def _transposed(rows: Tensor, targets: Tensor) -> Tensor:
-    """rows' targets; in this order several times as fast for few targets, as rows lie in memory."""
+    """The product rows.T @ targets, in an order several times as fast for few targets, as rows lie in memory."""
     return (targets.T @ rows).T
 
 
