@@ -43,7 +43,8 @@ bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; abou
 	$(BIN)/python benchmark/architectures/plot_architectures.py
 	$(BIN)/python benchmark/space/speed.py
 	$(BIN)/python benchmark/space/scoring_time.py
-	$(BIN)/python benchmark/metrics/metric_speed.py --seconds 30
+	$(BIN)/python benchmark/metrics/metric_speed.py
+	$(BIN)/python benchmark/metrics/metric_growth.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/metrics/metric_parity.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/metrics/real_features.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/lab24/measure_lab24.py

@@ -1,26 +1,30 @@
-"""Time and memory of the metrics against obvious implementations of the published algorithms, `references.py`.
+"""Time and memory of the metrics against the algorithms that people run, `references.py` and `machines.py`.
 
-    python benchmark/metrics/metric_speed.py [--device cuda] [--seconds 60]
+    python benchmark/metrics/metric_speed.py [--device cuda] [--seconds 15] [--sizes 2]
 
-Same features in both, every run in a process of its own, stopped after --seconds. Writes `metric_speed.csv`
-(metric, n, d, c, device, ours_s, reference_s, ours_mb, reference_mb): wall-clock seconds of a call after a
-warm-up (short ones repeated, their median), megabytes on top of the data; inf where a run was stopped or ran
-out of memory, empty where an algorithm is not defined. Sizes already in the file are kept, so a run can be interrupted;
-a metric is not run on sizes above one that took it twice --seconds.
+Ours and theirs take turns in one process, on the same features, so that the ratio of a pair survives a busy machine.
+Writes `metric_speed.csv` (metric, against, n, d, c, device, threads, pairs, times_faster, ours_s, reference_s,
+ours_mb, reference_mb): the median ratio of the pairs and median wall-clock seconds of a call after a warm-up, the least
+megabytes on top of the data; inf where a reference took longer than --seconds or more than 3 GB, when its ratio is a
+lower bound by that time; it is not tried again on sizes that are nowhere smaller. Rows already in the file are kept:
+a run can be interrupted. Threads are those of OMP_NUM_THREADS: on a busy machine one gives both sides the same.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
+import math
 import multiprocessing
+import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import machines
 import numpy as np
 import pandas as pd
 import psutil
@@ -31,24 +35,17 @@ from scipy.special import softmax
 from fennec.metrics import find_metric
 
 RESULTS = Path(__file__).parents[1] / "results"
-SIZES = [(n, d, c) for n in (500, 5_000, 20_000) for d in (512, 2_048) for c in (10, 100, 400) if n >= c]
-REPEAT_S = 0.3  # a call is repeated until it took this long
-COLUMNS = ["metric", "n", "d", "c", "device", "ours_s", "reference_s", "ours_mb", "reference_mb"]
-Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
-
-
-def make(n: int, d: int, c: int) -> Arrays:
-    """Rectified features of overlapping classes with a decaying spectrum, labels, source probabilities."""
-    generator = np.random.default_rng(0)
-    y = generator.permutation(np.arange(n) % c)
-    x = generator.standard_normal((c, d))[y] + 2 * generator.standard_normal((n, d))
-    x = np.maximum(x * (np.arange(d) + 1.0) ** -0.25, 0.0)
-    return x, y, softmax(generator.standard_normal((n, 1000)), axis=1)
-
-
-REFERENCES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]] = {
+SIZES = ((500, 512, 10), (5_000, 512, 10), (500, 2_048, 100), (5_000, 2_048, 100), (20_000, 512, 100))
+REPEAT_S = 0.05  # a call is repeated until it took this long
+MAX_PAIRS, MEMORY = 5, 3 * 2**30
+FIRST_S = 120  # for the data and the warm-up
+COLUMNS = ["metric", "against", "n", "d", "c", "device", "threads", "pairs", "times_faster", "ours_s", "reference_s",
+           "ours_mb", "reference_mb"]  # fmt: skip
+Size = tuple[int, int, int]
+Call = Callable[..., Any]
+REFERENCES: dict[str, Call] = {
     "sfda": references.sfda,
-    "ped(ncc)": references.ped,
+    "ped(sfda)": references.ped,
     "disco": references.disco,
     "logme": references.logme,
     "h_score": references.h_score,
@@ -61,12 +58,21 @@ REFERENCES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]] = {
     "fda": references.fda,
     "etran": references.etran,
     "emms": references.emms,
-    "ncti": references.ncti,
-    "lead": references.lead,
-    "linear_probe": references.linear_probe,
+    "ncti": machines.ncti,
+    "lead": machines.lead,
+    "linear_probe": machines.linear_probe,
     "leep": references.leep,
     "nce": references.nce,
 }
+
+
+def make(n: int, d: int, c: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rectified features of overlapping classes with a decaying spectrum, labels, source probabilities."""
+    generator = np.random.default_rng(0)
+    y = generator.permutation(np.arange(n) % c)
+    x = generator.standard_normal((c, d))[y] + 2 * generator.standard_normal((n, d))
+    x = np.maximum(x * (np.arange(d) + 1.0) ** -0.25, 0.0)
+    return x, y, softmax(generator.standard_normal((n, 1000)), axis=1)
 
 
 def ours(name: str, x: Any, y: Any, probs: Any, **options: Any) -> float:
@@ -76,26 +82,37 @@ def ours(name: str, x: Any, y: Any, probs: Any, **options: Any) -> float:
     return metric.function(first, y, **options)
 
 
-def _child(pipe: Any, function: Callable[..., Any], size: tuple[int, int, int], device: str) -> None:
-    options = {"device": device} if device else {}
-    arrays = [make(60, 40, 3), make(*size)]
-    if device == "cuda":  # features of a GPU pass are there already
-        arrays = [(torch.as_tensor(x).cuda(), y, torch.as_tensor(p).cuda()) for x, y, p in arrays]
-    function(*arrays[0], **options)  # loads code and starts threads, which is no part of the algorithm
-    used = reset_peak(device)
-    pipe.send("ready")
-    spent: list[float] = []
+def call(function: Call, arrays: Any, device: str = "", **options: Any) -> tuple[float, float]:
+    """Seconds of one call and the megabytes that it took."""
+    used, spent = reset_peak(device), []
     while sum(spent) < REPEAT_S:  # short ones again, for their median
         start = time.perf_counter()
-        try:
-            function(*arrays[1], **options)
-        except (ValueError, np.linalg.LinAlgError):  # a reference that needs more samples of a class
-            pipe.send((float("nan"), float("nan")))
-            return
+        function(*arrays, **options)
         if device == "cuda":
             torch.cuda.synchronize()
         spent.append(time.perf_counter() - start)
-    pipe.send((float(np.median(spent)), max(peak(device) - used, 0) / 2**20))
+    return float(np.median(spent)), max(peak(device) - used, 0) / 2**20
+
+
+def _child(pipe: Any, functions: list[Call], size: Size, device: str) -> None:
+    used = psutil.Process().memory_info().vms
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+    options = {"device": device} if device else {}
+    arrays = [make(60, 40, 3), make(*size)]
+    on_device = arrays
+    if device:  # features of a GPU pass are there already
+        on_device = [(torch.as_tensor(x).to(device), y, torch.as_tensor(p).to(device)) for x, y, p in arrays]
+    functions[0](*on_device[0], **options)  # loads code and starts threads, which is no part of the algorithm
+    for function in functions[1:]:
+        function(*arrays[0])
+    pipe.send("ready")
+    while True:
+        pipe.send(call(functions[0], on_device[1], device, **options))
+        for function in functions[1:]:
+            try:
+                pipe.send(call(function, arrays[1]))
+            except (MemoryError, ValueError, np.linalg.LinAlgError):  # no room, or it needs more samples of a class
+                pipe.send((math.inf, math.inf))
 
 
 def reset_peak(device: str) -> int:
@@ -115,57 +132,71 @@ def peak(device: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def measure(
-    function: Callable[..., Any], size: tuple[int, int, int], limit: float, device: str = ""
-) -> tuple[float, float]:
-    """Seconds and megabytes of one call in a fresh process, inf when it was stopped."""
-    context = multiprocessing.get_context("spawn" if device == "cuda" else "fork")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(theirs, function, size, device))
+def turns(functions: list[Call], size: Size, limit: float, device: str) -> Iterator[list[tuple[float, float]]]:
+    """Seconds and megabytes of every function, one turn after another; inf where one was stopped."""
+    context = multiprocessing.get_context("spawn" if device else "fork")
+    mine, its = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(its, functions, size, device))
     process.start()
-    theirs.close()
+    its.close()
     try:
-        ours.recv()
-        result = ours.recv() if ours.poll(limit) else (float("inf"), float("inf"))
+        if mine.poll(FIRST_S):
+            mine.recv()
+        while True:
+            turn = []
+            for place in range(len(functions)):
+                done = mine.poll(limit if place else 20 * limit)
+                turn.append(mine.recv() if done else (math.inf, math.inf))
+            yield turn
+            if math.isinf(turn[-1][0]):
+                return
     except EOFError:  # killed for its memory
-        result = (float("inf"), float("inf"))
-    process.kill()
-    process.join()
-    return result
+        yield [(math.inf, math.inf)] * len(functions)
+    finally:
+        process.kill()
+        process.join()
 
 
-def too_long(table: pd.DataFrame, name: str, size: tuple[int, int, int], arguments: argparse.Namespace) -> bool:
-    """Whether a size that is nowhere larger took more than twice the time of a reference."""
-    smaller = (table[["n", "d", "c"]] <= size).all(axis=1)
-    own = (table["metric"] == name) & (table["device"] == arguments.device)
-    return bool((table.loc[smaller & own, "ours_s"] > 2 * arguments.seconds).any())
+def measure(name: str, size: Size, device: str, limit: float, stopped: bool) -> dict[str, Any]:
+    """One row."""
+    reference = REFERENCES[name]
+    functions: list[Call] = [partial(ours, name)] if stopped else [partial(ours, name), reference]
+    found, start = [], time.perf_counter()
+    for turn in turns(functions, size, limit, device):
+        found.append(turn if len(turn) == 2 else [turn[0], (math.inf, math.inf)])
+        if len(found) == MAX_PAIRS or time.perf_counter() - start > limit:
+            break
+    values = np.array(found)  # (pairs, 2, 2)
+    ratios = np.where(np.isinf(values[:, 1, 0]), limit, values[:, 1, 0]) / values[:, 0, 0]
+    ours_s, reference_s = np.median(values[:, :, 0], axis=0)
+    ours_mb, reference_mb = values[:, :, 1].min(axis=0)
+    against = (reference.__doc__ or "").split("\n")[0].rstrip(".")
+    row = (name, against, *size, device or "cpu", torch.get_num_threads(), len(found), np.median(ratios), ours_s)
+    return dict(zip(COLUMNS, (*row, reference_s, ours_mb, reference_mb), strict=True))
 
 
 def main() -> None:
     """Measure what is missing, small sizes first, and write after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--sizes", type=int, default=len(SIZES), help="how many, smallest first")
     arguments = parser.parse_args()
+    device = "" if arguments.device == "cpu" else arguments.device
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     target = RESULTS / "metric_speed.csv"
     table = pd.read_csv(target) if target.exists() else pd.DataFrame(columns=COLUMNS)
-    done = set(zip(table["metric"], table["n"], table["d"], table["c"], table["device"], strict=True))
-    for size in sorted(SIZES, key=lambda size: size[0] * size[1] * size[2]):
-        for name, reference in REFERENCES.items():
-            if (name, *size, arguments.device) in done or too_long(table, name, size, arguments):
+    for size in SIZES[: arguments.sizes]:
+        for name in REFERENCES:
+            own = table[(table["metric"] == name) & (table["device"] == arguments.device)]
+            if ((own[["n", "d", "c"]] == size).all(axis=1)).any():
                 continue
-            device = "cuda" if arguments.device == "cuda" else ""
-            own = measure(partial(ours, name), size, 10 * arguments.seconds, device)
-            theirs = measure(reference, size, arguments.seconds)
-            row = pd.DataFrame([(name, *size, arguments.device, own[0], theirs[0], own[1], theirs[1])], columns=COLUMNS)
+            smaller = own[(own[["n", "d", "c"]] <= size).all(axis=1)]
+            stopped = bool(np.isinf(smaller["reference_s"].astype(float)).any())
+            row = pd.DataFrame([measure(name, size, device, arguments.seconds, stopped)])
             table = pd.concat([table, row], ignore_index=True) if len(table) else row
             table.round(6).to_csv(target, index=False)
-            print(
-                name,
-                *size,
-                f"ours {own[0]:.3f} s {own[1]:.0f} MB, reference {theirs[0]:.3f} s {theirs[1]:.0f} MB",
-                flush=True,
-            )
+            print(row.drop(columns=["against", "device"]).round(3).to_string(index=False, header=False), flush=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from torch.nn import functional
 from fennec.errors import InputError
 
 from .contract import prepare, scored
-from .scatter import gram_basis
+from .scatter import gram, gram_basis
 
 
 @scored
@@ -56,7 +56,7 @@ def emms(features: Any, labels: Any, *, embeddings: Any = None, device: str | No
 
 
 def _standardise(x: Tensor) -> Tensor:
-    return (x - x.mean(dim=0)) / (x.std(dim=0, correction=0) + 1e-8)
+    return (x - x.mean(dim=0)).div_(x.std(dim=0, correction=0) + 1e-8)
 
 
 def _fit(x: Tensor, target: Tensor) -> Tensor:
@@ -65,10 +65,10 @@ def _fit(x: Tensor, target: Tensor) -> Tensor:
     if n > d:
         vectors, values = gram_basis(x)
         return x @ (vectors @ ((vectors.T @ (x.T @ target)) / values[:, None]))
-    gram = x @ x.T
-    ridged = gram.clone()
-    ridged.diagonal().add_(1e-3 * n)
-    return gram @ torch.linalg.solve(ridged, target)
+    ridge = 1e-3 * n
+    ridged = gram(x.T)
+    ridged.diagonal().add_(ridge)
+    return target - ridge * torch.cholesky_solve(target, torch.linalg.cholesky(ridged))
 
 
 def _onto_simplex(weights: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from .linear_models import fit_linear, folds, predict, standardise
 HIDDEN = (1024, 2048)  # widths of the random head
 SAMPLES_PER_CLASS = 64
 N_FOLDS = 3
+BLOCK = 4096  # samples whose gradients are measured at a time
 
 
 @scored
@@ -85,22 +86,29 @@ def class_rates(batch: Batch, *, random_state: int) -> Tensor:
     first, second = HIDDEN
     generator = torch.Generator().manual_seed(random_state)
     shapes = ((second, batch.n_classes), (first, second), (batch.x.shape[1], first))
-    w3, w2, w1 = (torch.randn(shape, generator=generator, dtype=torch.float64).to(batch.x) for shape in shapes)
+    w3, w2, w1 = (
+        torch.randn(shape, generator=generator, dtype=torch.float64).to(batch.x.device, torch.float32)
+        for shape in shapes
+    )
     c1, c2, c3 = (2 / batch.x.shape[1]) ** 0.5, (2 / first) ** 0.5, (1 / second) ** 0.5
-    upper = c3 * w3.sum(dim=1)
-    rates = []
+    chosen = []
     for label in range(batch.n_classes):
         members = torch.nonzero(batch.y == label)[:, 0].cpu()
-        chosen = members[torch.randperm(len(members), generator=generator)[:SAMPLES_PER_CLASS]].to(batch.y.device)
-        z = batch.x[chosen]
-        a1 = (c1 * z @ w1).clamp_min(0.0)
-        a2 = (c2 * a1 @ w2).clamp_min(0.0)
+        chosen.append(members[torch.randperm(len(members), generator=generator)[:SAMPLES_PER_CLASS]])
+    samples = torch.cat(chosen).to(batch.y.device)
+    upper = c3 * w3.sum(dim=1)
+    norms = []
+    for rows in torch.split(samples, BLOCK):
+        z = batch.x[rows].float()
+        a1 = (c1 * z @ w1).clamp_min_(0.0)
+        a2 = (c2 * a1 @ w2).clamp_min_(0.0)
         d2 = upper * (a2 > 0)
         d1 = c2 * (d2 @ w2.T) * (a1 > 0)
-        norms = (
+        norms.append(
             c3**2 * batch.n_classes * a2.square().sum(dim=1)
             + c2**2 * a1.square().sum(dim=1) * d2.square().sum(dim=1)
             + c1**2 * z.square().sum(dim=1) * d1.square().sum(dim=1)
         )
-        rates.append(norms.mean() / batch.n_classes)
-    return torch.stack(rates)
+    y = batch.y[samples]
+    sums = torch.zeros_like(batch.counts).index_add_(0, y, torch.cat(norms).to(batch.counts))
+    return sums / torch.bincount(y) / batch.n_classes

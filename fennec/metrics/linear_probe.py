@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .contract import Undefined, prepare, scored
-from .linear_models import fit_linear, folds, predict, standardise
+from .linear_models import Logistic, fit_linear, folds, predict, standardise
 
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)
 
@@ -58,9 +58,10 @@ def _choose(x: Tensor, y: Tensor, n_classes: int, random_state: int) -> float:
     """The strength with the best accuracy on a third of the samples, the weakest of equals."""
     fit, held = next(folds(y, 3, random_state=random_state))
     inner, outer = standardise(x[fit], x[fit]), standardise(x[held], x[fit])
+    model = Logistic(inner, y[fit], n_classes)
     weights, best = None, (-1.0, STRENGTHS[0])
     for strength in STRENGTHS:
-        weights = fit_linear(inner, y[fit], n_classes, loss="cross_entropy", strength=strength, start=weights)
+        weights = model.fit(strength, weights)
         accuracy = float((predict(outer, weights).argmax(dim=1) == y[held]).double().mean())
         if accuracy > best[0]:
             best = (accuracy, strength)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .contract import Undefined, matrix, prepare, scored
+from .contract import Undefined, matrix, one_thread, prepare, scored
 from .scatter import class_sums, gram_basis
 
 MAX_STEPS, TOLERANCE, EPSILON = 11, 1e-3, 1e-5  # of the released fixed point
@@ -105,7 +105,8 @@ def _evidence(x: Tensor, products: Callable[[Tensor], Tensor], squares: Tensor, 
         vectors, sigma = gram_basis(x.T)
         explained = products(vectors).square()
     rest = (squares - explained.sum(dim=0)).clamp_min(0.0)
-    return _maximum(sigma, explained, rest, n) if full else _as_released(sigma, explained, rest, n, d)
+    with one_thread():
+        return _maximum(sigma, explained, rest, n) if full else _as_released(sigma, explained, rest, n, d)
 
 
 def _maximum(sigma: Tensor, explained: Tensor, rest: Tensor, n: int) -> Tensor:

@@ -13,7 +13,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from .contract import Score, Undefined, prepare
+from .contract import Score, Undefined, one_thread, prepare
 from .disco import min_max
 from .scatter import principal_components
 
@@ -75,13 +75,14 @@ def ncti_parts(features: Any, labels: Any, *, device: str | None = None) -> tupl
     reduced = principal_components(batch.x, PCA_DIM).cpu().numpy()
     y = batch.y.cpu().numpy()
     shrinkage = float(np.exp(-reduced.var(axis=0, ddof=1)[:N_VARIANCES].sum()))
-    try:
-        projected, posteriors = (_plain if shrinkage < FLOOR else _shrunken)(reduced, y, shrinkage)
-    except (np.linalg.LinAlgError, ValueError) as error:
-        raise Undefined(f"the linear discriminant failed ({error})") from error
-    simplex = np.linalg.norm(projected - projected.mean(axis=0), "nuc")
-    within = sum(np.linalg.norm(posteriors[y == label], "nuc") for label in range(batch.n_classes))
-    return float(simplex), float(posteriors[np.arange(len(y)), y].mean()), float(np.log(within))
+    with one_thread():
+        try:
+            projected, posteriors = (_plain if shrinkage < FLOOR else _shrunken)(reduced, y, shrinkage)
+        except (np.linalg.LinAlgError, ValueError) as error:
+            raise Undefined(f"the linear discriminant failed ({error})") from error
+        simplex = np.linalg.norm(projected - projected.mean(axis=0), "nuc")
+        within = sum(np.linalg.norm(posteriors[y == label], "nuc") for label in range(batch.n_classes))
+        return float(simplex), float(posteriors[np.arange(len(y)), y].mean()), float(np.log(within))
 
 
 def _plain(x: Floats, y: NDArray[np.int64], _: float) -> tuple[Floats, Floats]:

@@ -12,7 +12,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from .contract import Undefined, prepare, scored, tiny, varying
+from .contract import Undefined, one_thread, prepare, scored, tiny, varying
 from .scatter import deviations, gram, principal_components
 
 
@@ -60,6 +60,12 @@ def parc(
         x, y = x[chosen], y[chosen]
     if pca_dim is not None:
         x = principal_components(x, pca_dim, exact=exact_pca)
+    with one_thread():
+        return _rank_correlation(x, y, batch.n_classes, compat)
+
+
+def _rank_correlation(x: Tensor, y: Tensor, n_classes: int, compat: str | None) -> Tensor:
+    """Of the similarities of features and of labels over all pairs of samples, times 100."""
     mean, deviation = deviations(x)
     varies = varying(mean, deviation)
     rows = x - mean
@@ -78,7 +84,7 @@ def parc(
     if len(values) == 1 or n_same in (0, len(same)):
         raise Undefined("all pairs of samples are equally alike")
     if compat == "parc":
-        unlike = 1 - np.corrcoef(np.eye(batch.n_classes)[y.cpu().numpy()])[pairs.cpu().numpy()]
+        unlike = 1 - np.corrcoef(np.eye(n_classes)[y.cpu().numpy()])[pairs.cpu().numpy()]
         return torch.as_tensor(100 * spearmanr(1 - alike.cpu(), unlike).statistic)
     spread = (counts * ranks.square()).sum().sqrt() * (n_same * (1 - n_same / len(same))) ** 0.5
     return 100 * ranks[torch.searchsorted(values, alike[same])].sum() / spread

@@ -8,7 +8,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from .contract import Batch, Undefined
+from .contract import Batch, Undefined, one_thread
 
 BLOCK = 1024  # rows taken at a time, so that a large set of features is never copied whole
 PANEL = 256  # columns of a symmetric product computed at a time
@@ -114,7 +114,8 @@ def gram_basis(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def spectrum(square: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Eigenvectors and eigenvalues that are not zero up to the rounding of a product over `size` terms."""
-    values, vectors = torch.linalg.eigh(square)
+    with one_thread():
+        values, vectors = torch.linalg.eigh(square)
     kept = values > values[-1] * size * torch.finfo(square.dtype).eps
     return (vectors, values) if kept.all() else (vectors[:, kept], values[kept])
 
@@ -147,11 +148,14 @@ def regular_factor(square: Tensor, ridge: float, unit: float) -> tuple[Tensor, f
 
 
 def _leading(square: Tensor, n_kept: int) -> tuple[Tensor, Tensor]:
-    """The largest eigenvalues, descending, and their eigenvectors."""
+    """The largest eigenvalues, descending, and their eigenvectors; may overwrite the matrix."""
     size = len(square)
-    if square.device.type == "cpu" and size >= 16 * n_kept:  # so few do not need all the others
-        found = scipy.linalg.eigh(square.numpy(), subset_by_index=(size - n_kept, size - 1), check_finite=False)
-        values, vectors = (torch.from_numpy(part) for part in found)
-    else:
-        values, vectors = torch.linalg.eigh(square)
+    with one_thread():
+        if square.device.type == "cpu" and size >= 16 * n_kept:  # so few do not need all the others
+            found = scipy.linalg.eigh(
+                square.numpy().T, subset_by_index=(size - n_kept, size - 1), overwrite_a=True, check_finite=False
+            )
+            values, vectors = (torch.from_numpy(part) for part in found)
+        else:
+            values, vectors = torch.linalg.eigh(square)
     return values[-n_kept:].flip(0), vectors[:, -n_kept:].flip(1)
