@@ -128,7 +128,7 @@ class Deviation:
 
     def _results(self, scores: Floats, variance: Floats, level: float) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the logits of results that nothing is known of yet."""
-        weights = _weights(np.zeros(len(self.spreads)))
+        weights = weights_of(np.zeros(len(self.spreads)))
         mean, square = weights @ self.spreads, weights @ self.spreads**2
         total = self.level_variance + square * (variance + self.noise) + (square - mean**2) * scores**2
         return level + mean * scores, np.sqrt(total)
@@ -186,7 +186,7 @@ class Deviation:
             posterior, left, likelihood = condition(prior, uncertainty, design, task.observed, noise=noise)
             given.append((float(spread), posterior, left))
             evidence.append(likelihood)
-        return _weights(np.array(evidence)), given
+        return weights_of(np.array(evidence)), given
 
 
 def left_out_columns(general: GeneralQuality, results: pd.DataFrame, protocol: str, study: str) -> Iterator[LeftOut]:
@@ -243,7 +243,7 @@ def _centred(values: Floats) -> Floats:
     return np.asarray(values - values.mean())
 
 
-def _weights(evidence: Floats) -> Floats:
+def weights_of(evidence: Floats) -> Floats:
     """Posterior weights of the spreads, standard normal at `QUANTILES` before any evidence."""
     logs = evidence - 0.5 * QUANTILES**2
     weights = np.exp(logs - logs.max())

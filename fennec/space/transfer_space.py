@@ -236,7 +236,7 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
             InputError: the embedding comes from another proxy, or a known value is not a fraction.
             UnknownModelError: a known result is of a model that has no place here.
         """
-        vector, mean, deviation = self.deviation_.update(self._expected(embedding, known or {}))
+        vector, mean, deviation = self.deviation_.update(self.expected(embedding, known))
         half = self.deviation_.width * deviation
         return Prediction(vector, self.model_vectors_ @ vector, expit(mean), expit(mean - half), expit(mean + half))
 
@@ -261,17 +261,19 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
             InputError: as for `predict`.
             UnknownModelError: as for `predict`.
         """
-        task = self._expected(embedding, known or {})
+        task = self.expected(embedding, known)
         return np.asarray(expit(self.deviation_.draw(task, n_draws=n_draws, random_state=self.random_state or 0)))
 
-    def _expected(self, embedding: TaskEmbedding | None, known: Mapping[str, float]) -> Expected:
-        """A new task before its results."""
+    def expected(
+        self, embedding: TaskEmbedding | None = None, known: Mapping[str, float] | None = None
+    ) -> Expected:
+        """A new task before its results; arguments and errors as for `predict`."""
         return Expected(
             self.model_vectors_,
             self.task_covariance_,
             self.task_vector(embedding),
             self._level(self.covariance(embedding)),
-            self._observed(known),
+            self._observed(known or {}),
             self.doubt_,
         )
 
