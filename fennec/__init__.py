@@ -40,6 +40,7 @@ _HOME = {
     "read_results": "evidence.matrix",
     "rerank": "forward.scoring",
     "score_models": "forward.scoring",
+    "search": "trials.loop",
 }
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "read_results",
     "rerank",
     "score_models",
+    "search",
 ]
 
 

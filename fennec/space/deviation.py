@@ -7,7 +7,7 @@ draws results of all models together, and weighs results of the new task against
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,6 +78,10 @@ class Expected:
     level: float
     observed: Floats
     doubt: Floats
+
+    def take(self, rows: NDArray[np.intp]) -> Expected:
+        """The same of some models."""
+        return replace(self, vectors=self.vectors[rows], observed=self.observed[rows], doubt=self.doubt[rows])
 
 
 @dataclass(frozen=True, eq=False)

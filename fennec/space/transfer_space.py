@@ -264,9 +264,7 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
         task = self.expected(embedding, known)
         return np.asarray(expit(self.deviation_.draw(task, n_draws=n_draws, random_state=self.random_state or 0)))
 
-    def expected(
-        self, embedding: TaskEmbedding | None = None, known: Mapping[str, float] | None = None
-    ) -> Expected:
+    def expected(self, embedding: TaskEmbedding | None = None, known: Mapping[str, float] | None = None) -> Expected:
         """A new task before its results; arguments and errors as for `predict`."""
         return Expected(
             self.model_vectors_,

@@ -73,12 +73,6 @@ class Prior:
             deviation.spreads,
         )
 
-    def take(self, rows: NDArray[np.intp]) -> Prior:
-        """The same of some models."""
-        return Prior(
-            self.mean[rows], self.factors[rows], self.own[rows], self.level, self.level_variance, self.spreads
-        )
-
 
 def relatives(facts: Facts, effects: Effects) -> Floats:
     """Factors of what models have in common, so that their product is the covariance, shape (n_models, n_factors)."""
@@ -154,6 +148,12 @@ class Belief:
     def expected(self) -> Floats:
         """Expected result of every model, a fraction, shape (n_models,)."""
         return self.gains(0.0)
+
+    def moments(self) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of the logit of every result, shapes (n_models,)."""
+        mean = self.weights @ self.means
+        square = self.weights @ (np.square(self.deviations) + np.square(self.means - mean))
+        return np.asarray(mean), np.sqrt(square)
 
     def draws(self, *, n_draws: int = N_DRAWS, random_state: int = 0) -> Floats:
         """Joint draws of all results: models alike are wrong together.

@@ -47,8 +47,8 @@ def choose(
 ) -> Choice | None:
     """The next trial.
 
-    The first one is the candidate expected to be best. With trials under way, what counts is the improvement on the best
-    of all of them in joint draws, so that two workers do not try twins.
+    The first one is the candidate expected to be best. With trials under way, what counts is the improvement on the
+    best of all of them in joint draws, so that two workers do not try twins.
 
     Args:
         belief: of all candidates.

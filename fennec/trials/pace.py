@@ -1,7 +1,7 @@
 """How long a trial of every candidate takes here: published rates, corrected by the trials that were timed.
 
-In: models, a protocol, seconds of trials. Out: expected seconds. The logarithm of the time is a line in the logarithm of
-what the rates say: loading, reading pictures and small batches make small networks slower than any rate.
+In: models, a protocol, seconds of trials. Out: expected seconds. The logarithm of the time is a line in the logarithm
+of what the rates say: loading, reading pictures and small batches make small networks slower than any rate.
 """
 
 from __future__ import annotations
