@@ -18,7 +18,7 @@ from fennec.errors import FennecError, NothingToRecommendError, said
 from fennec.reports.console import move_output, results_apart
 from fennec.settings import is_debug
 
-from . import ask, build, lookup, measure, share
+from . import ask, build, lookup, measure, search, share
 
 app = typer.Typer(
     name="fennec",
@@ -48,6 +48,10 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     ask.score: (
         "photos/ --models timm:resnet18.a1_in1k,timm:vit_tiny_patch16_224",
         "photos/ --models timm:resnet18.a1_in1k --weights timm:resnet18.a1_in1k=r18.pth --metric 'sfda,ped(logme)'",
+    ),
+    search.search: (
+        "photos/ --budget 30m",
+        "photos/ --budget '5 models' --protocol linear_probe --where \"params < 30e6\"",
     ),
     ask.explain: ("photos/ hf:microsoft/resnet-50",),
     lookup.models: ("--where \"family == 'convnext'\"", "--study hf180 -q"),

@@ -155,26 +155,31 @@ class Belief:
         square = self.weights @ (np.square(self.deviations) + np.square(self.means - mean))
         return np.asarray(mean), np.sqrt(square)
 
-    def draws(self, *, n_draws: int = N_DRAWS, random_state: int = 0) -> Floats:
-        """Joint draws of all results: models alike are wrong together.
+    def draws(self, rows: NDArray[np.intp], *, n_draws: int = N_DRAWS, random_state: int = 0) -> Floats:
+        """Joint draws of results: models alike are wrong together.
+
+        Args:
+            rows: of the models.
+            n_draws: how many; the same ones for the same `random_state` and rows.
+            random_state: seed.
 
         Returns:
-            Fractions, shape (n_draws, n_models); a result of a trial is the same in every draw.
+            Fractions, shape (n_draws, n_rows); a result of a trial is the same in every draw.
         """
         prior, generator = self.prior, np.random.default_rng(random_state)
-        scores = generator.standard_normal((n_draws, prior.factors.shape[1])) @ prior.factors.T
-        scores += np.sqrt(prior.own) * generator.standard_normal(scores.shape)
-        scores += prior.mean
+        drawn = np.concatenate([rows, self._tried])
+        scores = generator.standard_normal((n_draws, prior.factors.shape[1])) @ prior.factors[drawn].T
+        scores += np.sqrt(prior.own[drawn]) * generator.standard_normal(scores.shape)
+        scores += prior.mean[drawn]
         level = prior.level + np.sqrt(prior.level_variance) * generator.standard_normal((n_draws, 1))
         chosen = generator.choice(len(self.weights), size=n_draws, p=self.weights)
         for index, spread in enumerate(prior.spreads):
-            rows = chosen == index
-            logits = level[rows] + spread * scores[rows]
-            if len(self._tried) and rows.any():
+            ours = chosen == index
+            logits = level[ours] + spread * scores[ours]
+            if len(self._tried) and ours.any():
                 root, gain = self._gains[index]
-                off = solve_triangular(root, (self._observed - logits[:, self._tried]).T, lower=True)
-                logits += off.T @ gain
-            scores[rows] = logits
-        found = np.asarray(expit(scores), dtype=np.float64)
-        found[:, self._tried] = list(self.results.values())
-        return found
+                off = solve_triangular(root, (self._observed - logits[:, len(rows) :]).T, lower=True)
+                logits += off.T @ gain[:, drawn]
+            scores[ours] = logits
+        known = np.array([self.results.get(int(row), np.nan) for row in rows])
+        return np.where(np.isnan(known), expit(scores[:, : len(rows)]), known)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from .belief import Belief
 
 Floats = NDArray[np.float64]
+CONSIDERED = 200  # candidates for one of several places
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,13 @@ class Choice:
     Attributes:
         row: of the candidate.
         expected: its expected result, a fraction.
-        gain: by how much it is expected to improve on the best result so far, a fraction.
+        gain: by how much it is expected to improve on the best result so far, a fraction; None where there is none.
         seconds: that the trial is expected to take.
     """
 
     row: int
     expected: float
-    gain: float
+    gain: float | None
     seconds: float
 
 
@@ -62,16 +63,18 @@ def choose(
     """
     if not len(open_rows):
         return None
-    expected = belief.expected()
+    expected, gains = belief.expected(), belief.gains()
+    price = seconds if per_second and belief.results else np.ones(len(gains))
+    rows = open_rows[np.lexsort((-expected[open_rows], -(gains / price)[open_rows]))]
     if pending:
-        draws = belief.draws()
-        best = np.maximum(draws[:, list(pending)].max(axis=1), belief.best)
-        gains = np.maximum(draws - best[:, None], 0.0).mean(axis=0)
-    else:
-        gains = belief.gains()
-    worth = gains / seconds if per_second and belief.results else gains
-    row = int(open_rows[np.lexsort((-expected[open_rows], -worth[open_rows]))[0]])
-    return Choice(row, float(expected[row]), float(gains[row]), float(seconds[row]))
+        rows = rows[:CONSIDERED]  # beside others a trial gains no more than alone
+        draws = belief.draws(np.concatenate([rows, np.array(list(pending), dtype=np.intp)]))
+        best = np.maximum(draws[:, len(rows) :].max(axis=1), belief.best)
+        gains[rows] = np.maximum(draws[:, : len(rows)] - best[:, None], 0.0).mean(axis=0)
+        rows = rows[np.argsort(-(gains / price)[rows], kind="stable")]
+    row = int(rows[0])
+    gain = float(gains[row]) if belief.results else None
+    return Choice(row, float(expected[row]), gain, float(seconds[row]))
 
 
 def something_better(belief: Belief, untried: NDArray[np.intp], *, above: float = 0.0) -> tuple[float, float]:
@@ -87,6 +90,6 @@ def something_better(belief: Belief, untried: NDArray[np.intp], *, above: float 
     """
     if not len(untried):
         return 0.0, 0.0
-    ahead = belief.draws()[:, untried].max(axis=1) - belief.best
+    ahead = belief.draws(untried).max(axis=1) - belief.best
     better = ahead > above
     return float(better.mean()), float(ahead[better].mean()) if better.any() else 0.0

@@ -133,6 +133,17 @@ class Search:
         """What is left of the budget."""
         return max(self.budget.amount - self.spent, 0.0)
 
+    @property
+    def latest(self) -> str:
+        """One line on what happened last."""
+        last = max(self.trials, key=lambda one: one.number, default=None)
+        if self.running:
+            return f"trying {self.running[-1]}, {self.budget.said(self.left)} left of {self.budget}"
+        if last is None:
+            return ""
+        outcome = f"{last.error}: {last.message}" if last.value is None else f"{100 * last.value:.1f} %"
+        return f"{last.model}: {outcome}"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return {

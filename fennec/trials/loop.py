@@ -270,7 +270,7 @@ class _Loop:
         pending = [self.place[model] for model in (*self.choices, *self.elsewhere)]
         timed = self.budget.unit == "seconds"
         choice = choose(self.belief, fits, self.seconds, pending=pending, per_second=timed)
-        if choice is not None and self.belief.results and choice.gain < self.worth:
+        if choice is not None and choice.gain is not None and choice.gain < self.worth:
             self.stopped = f"no trial is expected to gain {100 * self.worth:g} points (at most {100 * choice.gain:.2f})"
             return None
         return choice
