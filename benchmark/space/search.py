@@ -15,14 +15,17 @@ The published results are the truth: a trial looks one up. Left out as in `searc
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import search_cases
 from search_cases import Case, cases, left_out
 
 from fennec.checkpoints.catalog import load_catalog
@@ -30,10 +33,13 @@ from fennec.checkpoints.facts import facts_of
 from fennec.measures import bootstrap_interval
 from fennec.space.deviation import Expected
 from fennec.space.recommender import Recommender
+from fennec.trials import belief, choice
 from fennec.trials.belief import Belief, Prior
 from fennec.trials.choice import choose, something_better
 
 RESULTS = Path(__file__).parents[1] / "results"
+KEY = ["left", "study", "protocol", "n_models", "task", "method", "unit", "amount"]
+SAID = ["left", "trials", "above", "said", "was"]
 TRIALS = (1, 2, 3, 5, 10, 20)
 COSTS = (1, 2, 3, 5, 10)  # in mean trials
 WORTH = 0.002
@@ -43,24 +49,40 @@ N_RANDOM = 20
 
 
 def main() -> None:
-    """Fit what is missing, simulate and write."""
+    """Fit what is missing, simulate what is, and write."""
     warnings.simplefilter("ignore")  # means of models without any other result
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--left", action="append", choices=["study", "task"])
-    rows: list[tuple[object, ...]] = []
-    chances: list[tuple[object, ...]] = []
+    regrets, chances = [], []
     for left in parser.parse_args().left or ["study", "task"]:
-        before = ""
         for path in left_out(left):
-            if path.stem != before:
-                print(path.stem, file=sys.stderr, flush=True)
-            before = path.stem
-            for case in cases(left, path):
-                rows += simulate(case)
-                chances += said(case)
-    summarise(rows).to_csv(RESULTS / "search.csv", index=False)
-    calibration(chances).to_csv(RESULTS / "search_chance.csv", index=False)
+            print(path.stem, file=sys.stderr, flush=True)
+            for table, found in zip((regrets, chances), simulated(left, path), strict=True):
+                table.append(found)
+    summarise(pd.concat(regrets)).to_csv(RESULTS / "search.csv", index=False)
+    calibration(pd.concat(chances)).to_csv(RESULTS / "search_chance.csv", index=False)
     speed().to_csv(RESULTS / "search_speed.csv", index=False)
+
+
+def simulated(left: str, path: Path) -> list[pd.DataFrame]:
+    """Regrets and chances of the tasks of a space, kept beside it for as long as the code is the same."""
+    kept = [path.with_name(f"{path.stem}.{name}.{version()}.parquet") for name in ("regrets", "chances")]
+    if not all(file.exists() for file in kept):
+        found = list(cases(left, path))
+        tables = [
+            pd.DataFrame([row for case in found for row in simulate(case)], columns=[*KEY, "regret"]),
+            pd.DataFrame([row for case in found for row in said(case)], columns=SAID),
+        ]
+        for table, file in zip(tables, kept, strict=True):
+            table.to_parquet(file)
+    return [pd.read_parquet(file) for file in kept]
+
+
+@cache
+def version() -> str:
+    """Hash of the code that simulations depend on."""
+    files = (__file__, search_cases.__file__, belief.__file__, choice.__file__)
+    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()[:8]
 
 
 def trials_of(
@@ -79,15 +101,15 @@ def trials_of(
     prices = np.ones(len(case.truth)) if cost is None else cost
     order: list[int] = []
     while True:
-        belief = Belief(prior, {row: float(case.truth[row]) for row in order})
+        believed = Belief(prior, {row: float(case.truth[row]) for row in order})
         batch: list[int] = []
         for _ in range(workers):
             left = n - prices[[*order, *batch]].sum()
             open_rows = np.setdiff1d(np.flatnonzero(prices <= left + 1e-9), [*order, *batch])
-            choice = choose(belief, open_rows, prices, pending=batch, per_second=cost is not None)
+            found = choose(believed, open_rows, prices, pending=batch, per_second=cost is not None)
             if choice is None or (order and choice.gain < worth):
                 break
-            batch.append(choice.row)
+            batch.append(found.row)
         if not batch:
             return order
         order += batch
@@ -132,11 +154,11 @@ def affordable_search(case: Case, total: float) -> list[int]:
     while True:
         left = total - case.cost[order].sum()
         open_rows = np.setdiff1d(np.flatnonzero(case.cost <= left + 1e-9), order)
-        belief = Belief(case.prior, {row: float(case.truth[row]) for row in order})
-        choice = choose(belief, open_rows, case.cost)
-        if choice is None:
+        believed = Belief(case.prior, {row: float(case.truth[row]) for row in order})
+        found = choose(believed, open_rows, case.cost)
+        if found is None:
             return order
-        order.append(choice.row)
+        order.append(found.row)
 
 
 def in_order(scores: np.ndarray) -> list[int]:
@@ -163,17 +185,15 @@ def said(case: Case) -> Iterator[tuple[object, ...]]:
     order = trials_of(case, case.prior, 10)
     for n in (3, 5, 10):
         if n < len(case.truth):
-            belief = Belief(case.prior, {row: float(case.truth[row]) for row in order[:n]})
+            believed = Belief(case.prior, {row: float(case.truth[row]) for row in order[:n]})
             untried = np.setdiff1d(np.arange(len(case.truth)), order[:n])
             for above in ABOVE:
-                chance, _ = something_better(belief, untried, above=above)
-                yield case.left, n, 100 * above, chance, bool(case.truth[untried].max() - belief.best > above)
+                chance, _ = something_better(believed, untried, above=above)
+                yield case.left, n, 100 * above, chance, bool(case.truth[untried].max() - believed.best > above)
 
 
-def summarise(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
-    """Mean regret by study and over studies, with bootstrap intervals over tasks."""
-    key = ["left", "study", "protocol", "n_models", "task", "method", "unit", "amount"]
-    table = pd.DataFrame(rows, columns=[*key, "regret"])
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean regret by study, with bootstrap intervals over tasks."""
     table["n_models"] = table.groupby(["left", "study", "protocol"])["n_models"].transform("max")
     found = []
     stops = table["unit"].eq("stop")
@@ -190,9 +210,8 @@ def summarise(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
     return pd.DataFrame(found, columns=columns).round(4)
 
 
-def calibration(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
+def calibration(table: pd.DataFrame) -> pd.DataFrame:
     """What was said and what was, by bins of what was said."""
-    table = pd.DataFrame(rows, columns=["left", "trials", "above", "said", "was"])
     table["bin"] = np.clip(np.searchsorted(BOUNDS, table["said"], side="right") - 1, 0, len(BOUNDS) - 2)
     groups = table.groupby(["left", "trials", "above", "bin"])
     found = groups.agg(n=("said", "size"), said=("said", "mean"), was=("was", "mean")).reset_index()

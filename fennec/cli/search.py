@@ -50,6 +50,7 @@ def search(
     ] = None,
     address: Annotated[str | None, typer.Option("--address", help="Of a Ray cluster; auto for one at hand.")] = None,
     device: DeviceOption = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Try models again that failed in an earlier run.")] = False,
     image_column: ImageColumnOption = None,
     label_column: LabelColumnOption = None,
     as_json: JsonOption = False,
@@ -74,7 +75,7 @@ def search(
                 out=out,
                 worth=worth,
                 weights=pairs(weights or [], "--weights expects MODEL=FILE"),
-                hands=loop.Hands(engine, workers, device, address),
+                hands=loop.Hands(engine, workers, device, address, retry=retry),
                 report=report,
             )
         except KeyboardInterrupt:

@@ -57,6 +57,7 @@ class Hands:
         device: where to compute; a GPU where there is one, when None.
         address: of a Ray cluster, `auto` for one that runs here.
         measure: what a worker does with a cell.
+        retry: try models again that failed in an earlier run.
     """
 
     engine: str = "process"
@@ -64,6 +65,7 @@ class Hands:
     device: str | None = None
     address: str | None = None
     measure: Callable[[Job, str], Record] = measure_cell
+    retry: bool = False
 
 
 def search(
@@ -123,9 +125,10 @@ def search(
     rows = _candidates(known, models, where, n_images=len(images.train))
     devices, n_devices = find_devices(hands.device, threads=effort.threads)
     workers = hands.workers or (n_devices if devices[0].startswith("cuda") else 1)
+    failed = [model for model, record in journal.records().items() if record["status"] == "failed"]
     loop = _Loop(
         journal, spend, data, worth / 100, dict(weights or {}), workers, known, rows, _embedded(images.train, known),
-        devices[0], report,
+        devices[0], set(failed) if hands.retry else set(), report,
     )  # fmt: skip
     return loop.run(hands, devices)
 
@@ -166,6 +169,7 @@ class _Loop:
     rows: Rows
     embedding: TaskEmbedding | None
     device: str
+    again: set[str]  # models whose failure of an earlier run does not count
     report: Callable[[Search], None]
     choices: dict[str, Choice] = field(default_factory=dict)  # of trials under way, by model
     locks: dict[str, BaseFileLock] = field(default_factory=dict)
@@ -186,11 +190,17 @@ class _Loop:
         mine = [record for record in self.records.values() if "trial" in record]
         self.before = sum(self.budget.price((r["seconds"] or 0.0) / self.workers, self.passes) for r in mine)
         self.n_before = max((record["trial"]["number"] for record in mine), default=0)
-        self.n_started = self.n_ended = 0
+        self.n_ended = 0
 
     def read(self) -> None:
         """What is known by now, from the folder: another search may have added to it."""
-        self.records = {model: r for model, r in self.journal.records().items() if model in self.place}
+        everything = self.journal.records()
+        named = {model: model if model in self.place else load_catalog().id_of(model) for model in everything}
+        self.records = {
+            name: everything[model]
+            for model, name in named.items()
+            if name is not None and name in self.place and model not in self.again
+        }
         done = {model: record for model, record in self.records.items() if record["status"] == "done"}
         self.belief = Belief(self.prior, {self.place[model]: float(record["value"]) for model, record in done.items()})
         timed = {self.place[model]: record["seconds"] for model, record in done.items() if record["seconds"]}
@@ -218,6 +228,7 @@ class _Loop:
                 address=hands.address,
             ):  # fmt: skip
                 choice = self.choices.pop(job.model)
+                self.again.discard(job.model)
                 self.n_ended += 1
                 trial = {"number": self.n_before + self.n_ended, "expected": choice.expected, "gain": choice.gain,
                          "expected_seconds": choice.seconds}  # fmt: skip
@@ -241,12 +252,11 @@ class _Loop:
             lock = claim_cell(self.journal.folder, job.cell)
             if lock is None:
                 self.elsewhere.add(model)
-            elif self.journal.record(model) is not None:
+            elif self.journal.record(model) is not None and model not in self.again:
                 lock.release()
                 self.read()
             else:
                 self.locks[model], self.choices[model] = lock, choice
-                self.n_started += 1
                 self.report(self.state())
                 yield job
 
@@ -285,9 +295,8 @@ class _Loop:
         needed = f"'{self.models[open_rows[quickest]]}' needs about {self.budget.said(float(price[quickest]))}"
         if not self.records and not self.choices:
             raise InputError(f"a budget of {self.budget} is too small for one trial: {needed}; give more")
-        self.stopped = (
-            f"the {self.budget.said(max(left, 0.0))} left of {self.budget} are too few for another trial: {needed}"
-        )
+        short = f": {self.budget.said(left)} left, {needed}" if self.budget.unit != "models" and left > 0 else ""
+        self.stopped = f"the budget of {self.budget} is spent{short}"
 
     def _fault(self) -> str | None:
         """Class of the failure that the latest trials have in common, where there are many of them and nothing else."""
