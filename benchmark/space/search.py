@@ -107,7 +107,7 @@ def trials_of(
             left = n - prices[[*order, *batch]].sum()
             open_rows = np.setdiff1d(np.flatnonzero(prices <= left + 1e-9), [*order, *batch])
             found = choose(believed, open_rows, prices, pending=batch, per_second=cost is not None)
-            if choice is None or (order and choice.gain < worth):
+            if found is None or (found.gain is not None and found.gain < worth):
                 break
             batch.append(found.row)
         if not batch:
