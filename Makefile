@@ -34,6 +34,7 @@ bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; abou
 	$(BIN)/python benchmark/space/certainty.py
 	$(BIN)/python benchmark/space/shortlist.py
 	$(BIN)/python benchmark/space/expectations.py
+	$(BIN)/python benchmark/space/search.py
 	$(BIN)/python benchmark/architectures/train_archi2vec.py
 	$(BIN)/python benchmark/architectures/cold_start.py
 	$(BIN)/python benchmark/architectures/cost_model.py
@@ -46,6 +47,8 @@ bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; abou
 	[ ! -d ../shared ] || $(BIN)/python benchmark/lab24/measure_lab24.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/lab24/compare_lab24.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/lab24/engines.py
+	[ ! -d ../shared ] || $(BIN)/python benchmark/lab24/search_lab24.py
+	$(BIN)/python benchmark/lab24/search_evidence.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/data/build_models.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/data/build_studies.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/data/build_throughput.py

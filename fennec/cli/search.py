@@ -46,7 +46,7 @@ def search(
         str, typer.Option("--engine", help="serial, process or ray; the results are the same.")
     ] = "process",
     workers: Annotated[
-        int | None, typer.Option("--workers", help="Trials at a time; one, or as many as GPUs.", min=1)
+        int | None, typer.Option("--workers", help="Trials at a time; all cores or GPUs.", min=1)
     ] = None,
     address: Annotated[str | None, typer.Option("--address", help="Of a Ray cluster; auto for one at hand.")] = None,
     device: DeviceOption = None,

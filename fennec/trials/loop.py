@@ -53,7 +53,7 @@ class Hands:
 
     Attributes:
         engine: `serial`, `process` or `ray`.
-        workers: trials at a time; as many as there are GPUs, one on a CPU, when None.
+        workers: trials at a time; all cores or GPUs when None, and one of `serial`.
         device: where to compute; a GPU where there is one, when None.
         address: of a Ray cluster, `auto` for one that runs here.
         measure: what a worker does with a cell.
@@ -124,7 +124,7 @@ def search(
     known = published("all", effort.kind) if recommender is None else recommender
     rows = _candidates(known, models, where, n_images=len(images.train))
     devices, n_devices = find_devices(hands.device, threads=effort.threads)
-    workers = hands.workers or (n_devices if devices[0].startswith("cuda") else 1)
+    workers = 1 if hands.engine == "serial" else hands.workers or n_devices
     failed = [model for model, record in journal.records().items() if record["status"] == "failed"]
     loop = _Loop(
         journal, spend, data, worth / 100, dict(weights or {}), workers, known, rows, _embedded(images.train, known),
