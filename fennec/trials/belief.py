@@ -17,7 +17,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
-from scipy.special import expit, logit, ndtr
+from scipy.special import expit, logit, ndtr, owens_t
 
 from fennec.checkpoints.facts import Facts
 from fennec.space.alike import Effects
@@ -28,6 +28,8 @@ RELATIVES = ("parent", "network", "family", "pretraining")  # what is a model's 
 N_DRAWS = 1000
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(24)  # of an integral over results
 LITTLE = 1e-3  # posterior weight of a spread below which it does not count
+SKEW = -0.95  # of own noise, `delta` of the skew-normal distribution: 0 is none, -1 the most
+SPREAD_OF_SKEWED = np.sqrt(1 - 2 * SKEW**2 / np.pi)  # its standard deviation at scale 1
 JITTER = 1e-9  # variance that keeps two models of equal factors apart
 
 
@@ -110,7 +112,7 @@ class Belief:
         shared = prior.factors @ prior.factors[tried].T  # (n_models, n_tried)
         shared[tried, np.arange(n_tried)] += prior.own[tried]
         total = np.square(prior.factors).sum(axis=1) + prior.own
-        means, variances, evidence, self._gains = [], [], [], []
+        means, variances, own, evidence, self._gains = [], [], [], [], []
         for spread in prior.spreads:
             mean = prior.level + spread * prior.mean
             cross = prior.level_variance + spread**2 * shared
@@ -120,11 +122,13 @@ class Belief:
             error = solve_triangular(root, error, lower=True) if n_tried else error
             means.append(mean + gain.T @ error)
             variances.append(prior.level_variance + spread**2 * total - np.square(gain).sum(axis=0))
+            own.append(spread**2 * prior.own)
             evidence.append(-0.5 * error @ error - np.log(np.diag(root)).sum())
             self._gains.append((root, gain))
         self.weights = weights_of(np.array(evidence))  # (n_spreads,)
         self.means = np.array(means)  # (n_spreads, n_models)
         self.deviations = np.sqrt(np.maximum(variances, JITTER))
+        self.own = np.array(own)  # variance of the skewed part
 
     def gains(self, above: float | None = None) -> Floats:
         """Expected improvement of every model: by how much its result is above a result, on average.
@@ -138,9 +142,9 @@ class Belief:
         floor = self.best if above is None else above
         heights = logit(np.clip(floor + (1 - floor) * (NODES + 1) / 2, JITTER, 1 - JITTER))  # (n_nodes,)
         found = np.zeros(len(self.prior.mean))
-        for weight, mean, deviation in zip(self.weights, self.means, self.deviations, strict=True):
+        for weight, mean, deviation, own in zip(self.weights, self.means, self.deviations, self.own, strict=True):
             if weight > LITTLE:
-                found += weight * (ndtr((mean[:, None] - heights) / deviation[:, None]) @ WEIGHTS)
+                found += weight * (_above(heights, mean[:, None], deviation[:, None], own[:, None]) @ WEIGHTS)
         found *= (1 - floor) / 2
         found[self._tried] = np.maximum(np.array(list(self.results.values())) - floor, 0.0)
         return found
@@ -169,7 +173,9 @@ class Belief:
         prior, generator = self.prior, np.random.default_rng(random_state)
         drawn = np.concatenate([rows, self._tried])
         scores = generator.standard_normal((n_draws, prior.factors.shape[1])) @ prior.factors[drawn].T
-        scores += np.sqrt(prior.own[drawn]) * generator.standard_normal(scores.shape)
+        half, whole = np.abs(generator.standard_normal(scores.shape)), generator.standard_normal(scores.shape)
+        skewed = (SKEW * (half - np.sqrt(2 / np.pi)) + np.sqrt(1 - SKEW**2) * whole) / SPREAD_OF_SKEWED
+        scores += np.sqrt(prior.own[drawn]) * skewed
         scores += prior.mean[drawn]
         level = prior.level + np.sqrt(prior.level_variance) * generator.standard_normal((n_draws, 1))
         chosen = generator.choice(len(self.weights), size=n_draws, p=self.weights)
@@ -183,3 +189,16 @@ class Belief:
             scores[ours] = logits
         known = np.array([self.results.get(int(row), np.nan) for row in rows])
         return np.where(np.isnan(known), expit(scores[:, : len(rows)]), known)
+
+
+def _above(heights: Floats, mean: Floats, deviation: Floats, own: Floats) -> Floats:
+    """Chance of logits above heights: a normal part, and own noise with a long lower tail.
+
+    The sum of both is skew-normal again: Azzalini 1985, properties of the family.
+    """
+    own = np.minimum(own, deviation**2)
+    scale = own / SPREAD_OF_SKEWED**2
+    whole = np.sqrt(deviation**2 - own + scale)
+    delta = SKEW * np.sqrt(scale) / whole
+    place = (heights - mean) / whole + delta * np.sqrt(2 / np.pi)
+    return np.asarray(ndtr(-place) + 2 * owens_t(place, delta / np.sqrt(1 - delta**2)))
