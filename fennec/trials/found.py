@@ -157,7 +157,7 @@ class Search:
         """Trials and what is believed of the rest, for a terminal."""
         from rich.table import Table
 
-        state = self.stopped or f"{self.budget.said(self.left)} left of {self.budget}"
+        state = f"{self.budget.said(self.left)} left of {self.budget}"
         title = f"{self.task}: {len(self.trials)} of {self.n_candidates} models tried ({self.protocol}), {state}"
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
         for header in ("trial", "model", "result", "expected", "gain hoped for", "time"):
