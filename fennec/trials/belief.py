@@ -28,6 +28,9 @@ RELATIVES = ("parent", "network", "family", "pretraining")  # what is a model's 
 N_DRAWS = 1000
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(24)  # of an integral over results
 LITTLE = 1e-3  # posterior weight of a spread below which it does not count
+# Variance of a single result around what is expected of it, at least: of left-out results it is 0.4 beyond what models
+# differ by. `Deviation.noise` is what is left when doubt that all models share is taken out as well, often next to nothing.
+NOISE = 0.4
 SKEW = -0.95  # of own noise, `delta` of the skew-normal distribution: 0 is none, -1 the most
 SPREAD_OF_SKEWED = np.sqrt(1 - 2 * SKEW**2 / np.pi)  # its standard deviation at scale 1
 JITTER = 1e-9  # variance that keeps two models of equal factors apart
@@ -65,7 +68,7 @@ class Prior:
         """
         root = np.linalg.cholesky(task.covariance + JITTER * np.eye(len(task.covariance)))
         alike = relatives(facts, affinity)
-        noise = np.maximum(deviation.noise - np.square(alike).sum(axis=1), MIN_NOISE)
+        noise = np.maximum(max(deviation.noise, NOISE) - np.square(alike).sum(axis=1), MIN_NOISE)
         return cls(
             task.vectors @ task.task_vector,
             np.column_stack([task.vectors @ root, alike]),
