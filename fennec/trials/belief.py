@@ -29,7 +29,7 @@ N_DRAWS = 1000
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(24)  # of an integral over results
 LITTLE = 1e-3  # posterior weight of a spread below which it does not count
 # Variance of a single result around what is expected of it, at least: of left-out results it is 0.4 beyond what models
-# differ by. `Deviation.noise` is what is left when doubt that all models share is taken out as well, often next to nothing.
+# differ by. `Deviation.noise` has the doubt that all models share taken out as well, so it is often next to nothing.
 NOISE = 0.4
 SKEW = -0.95  # of own noise, `delta` of the skew-normal distribution: 0 is none, -1 the most
 SPREAD_OF_SKEWED = np.sqrt(1 - 2 * SKEW**2 / np.pi)  # its standard deviation at scale 1
