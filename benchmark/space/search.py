@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import search_cases
-from search_cases import Case, cases, left_out
+from search_cases import CACHE, Case, cases, left_out
 
 from fennec.checkpoints.catalog import load_catalog
 from fennec.checkpoints.facts import facts_of
@@ -41,7 +41,7 @@ RESULTS = Path(__file__).parents[1] / "results"
 KEY = ["left", "study", "protocol", "n_models", "task", "method", "unit", "amount"]
 SAID = ["left", "trials", "above", "said", "was"]
 TRIALS = (1, 2, 3, 5, 10, 20)
-COSTS = (1, 2, 3, 5, 10)  # in mean trials
+COSTS = (1, 2, 5, 10)  # in mean trials
 WORTH = 0.002
 ABOVE = (0.0, 0.005, 0.01, 0.02)
 BOUNDS = np.linspace(0, 1, 6)
@@ -53,9 +53,11 @@ def main() -> None:
     warnings.simplefilter("ignore")  # means of models without any other result
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--left", action="append", choices=["study", "task"])
+    parser.add_argument("--fitted", action="store_true", help="only spaces that are in the cache")
     regrets, chances = [], []
-    for left in parser.parse_args().left or ["study", "task"]:
-        for path in left_out(left):
+    arguments = parser.parse_args()
+    for left in arguments.left or ["study", "task"]:
+        for path in sorted(CACHE.glob(f"{left}-*.npz")) if arguments.fitted else left_out(left):
             print(path.stem, file=sys.stderr, flush=True)
             for table, found in zip((regrets, chances), simulated(left, path), strict=True):
                 table.append(found)
@@ -86,7 +88,14 @@ def version() -> str:
 
 
 def trials_of(
-    case: Case, prior: Prior, n: float, *, cost: np.ndarray | None = None, worth: float = 0.0, workers: int = 1
+    case: Case,
+    prior: Prior,
+    n: float,
+    *,
+    cost: np.ndarray | None = None,
+    by_time: bool = True,
+    workers: int = 1,
+    gains: list[float] | None = None,
 ) -> list[int]:
     """Rows in the order in which a search tries them.
 
@@ -94,8 +103,9 @@ def trials_of(
         case: where a trial looks its result up.
         prior: what is believed beforehand.
         n: trials, or what they may cost.
-        cost: of every trial; choose by time where it is given.
-        worth: stop where no trial is expected to gain so much.
+        cost: of every trial, one each when None.
+        by_time: choose by gain per time where there is a cost.
+        gains: takes the gain that was expected of every trial.
         workers: trials at a time; all of a batch end together.
     """
     prices = np.ones(len(case.truth)) if cost is None else cost
@@ -106,10 +116,12 @@ def trials_of(
         for _ in range(workers):
             left = n - prices[[*order, *batch]].sum()
             open_rows = np.setdiff1d(np.flatnonzero(prices <= left + 1e-9), [*order, *batch])
-            found = choose(believed, open_rows, prices, pending=batch, per_second=cost is not None)
-            if found is None or (found.gain is not None and found.gain < worth):
+            found = choose(believed, open_rows, prices, pending=batch, per_second=by_time and cost is not None)
+            if found is None:
                 break
             batch.append(found.row)
+            if gains is not None:
+                gains.append(np.inf if found.gain is None else found.gain)
         if not batch:
             return order
         order += batch
@@ -118,9 +130,9 @@ def trials_of(
 def simulate(case: Case) -> Iterator[tuple[object, ...]]:
     """(left, study, protocol, n_models, task, method, unit, amount, regret) of every method."""
     key = (case.left, case.study, case.protocol, len(case.truth), case.task)
-    most = max(TRIALS)
+    most, gains = max(TRIALS), list[float]()
     searches = {
-        "search": trials_of(case, case.prior, most),
+        "search": trials_of(case, case.prior, most, gains=gains),
         "no history": trials_of(case, case.flat, most),
         "search, 4 at a time": trials_of(case, case.prior, most, workers=4),
     }
@@ -131,8 +143,8 @@ def simulate(case: Case) -> Iterator[tuple[object, ...]]:
         yield from ((*key, method, "trials", k, regret(case, order[:k])) for k in TRIALS)
     for k in TRIALS:
         yield (*key, "random", "trials", k, float(np.mean([regret(case, order[:k]) for order in chance])))
-    stopped = trials_of(case, case.prior, most, worth=WORTH)
-    yield (*key, "search", "stop", len(stopped), regret(case, stopped))
+    stop = next((n for n, gain in enumerate(gains) if gain < WORTH), len(gains))
+    yield (*key, "search", "stop", stop, regret(case, searches["search"][:stop]))
     if np.isnan(case.cost).any():
         return
     for total in COSTS:
@@ -140,25 +152,12 @@ def simulate(case: Case) -> Iterator[tuple[object, ...]]:
             continue
         afford = {name: affordable(order, case.cost, total) for name, order in orders.items()}
         afford["search"] = trials_of(case, case.prior, total, cost=case.cost)
-        afford["search, not by time"] = affordable_search(case, total)
+        afford["search, not by time"] = trials_of(case, case.prior, total, cost=case.cost, by_time=False)
         afford["no history"] = trials_of(case, case.flat, total, cost=case.cost)
         for method, order in afford.items():
             yield (*key, method, "cost", total, regret(case, order))
         random = [regret(case, affordable(order, case.cost, total)) for order in chance]
         yield (*key, "random", "cost", total, float(np.mean(random)))
-
-
-def affordable_search(case: Case, total: float) -> list[int]:
-    """A search that does not look at the time of a trial beyond whether it fits."""
-    order: list[int] = []
-    while True:
-        left = total - case.cost[order].sum()
-        open_rows = np.setdiff1d(np.flatnonzero(case.cost <= left + 1e-9), order)
-        believed = Belief(case.prior, {row: float(case.truth[row]) for row in order})
-        found = choose(believed, open_rows, case.cost)
-        if found is None:
-            return order
-        order.append(found.row)
 
 
 def in_order(scores: np.ndarray) -> list[int]:
