@@ -35,10 +35,14 @@ def cache_dir() -> Path:
     return Path(os.environ.get("FENNEC_CACHE_DIR") or Path.home() / ".cache" / "fennec")
 
 
+def chosen_device() -> str:
+    """Device name for torch that a person asks for (`FENNEC_DEVICE`), empty where nothing is asked."""
+    return os.environ.get("FENNEC_DEVICE", "")
+
+
 def default_device() -> str:
     """Device name for torch: `FENNEC_DEVICE`, else a GPU where there is one, else `cpu`."""
-    chosen = os.environ.get("FENNEC_DEVICE")
-    if chosen:
+    if chosen := chosen_device():
         return chosen
     import torch
 

@@ -22,6 +22,7 @@ from fennec.evaluation import leave_one_task_out
 from fennec.evidence.matrix import TransferMatrix
 from fennec.evidence.scores import matrix_scores
 from fennec.tasks.embedding import TaskEmbedding
+from fennec.tasks.networks import torch_network
 from fennec.tasks.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -111,11 +112,11 @@ def plain_proxy() -> Proxy:
     """A proxy with six features and no weights."""
     return Proxy(
         "plain",
-        Plain(),
+        torch_network(Plain(), "cpu"),
         lambda image: torch.from_numpy(np.asarray(image.resize((8, 8)), dtype=np.float32).transpose(2, 0, 1) / 255),
         input_size=8,
+        fingerprint="plain",
         preprocessing={"size": 8},
-        device="cpu",
     )
 
 

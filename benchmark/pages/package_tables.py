@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pandas as pd
 from layout import RESULTS, ROOT, markdown
 
@@ -15,10 +16,10 @@ def speed() -> str:
     """Seconds and memory, as measured."""
     results = pd.read_csv(RESULTS / "speed.csv")
     rows = []
-    for what, size, seconds, mb in results.itertuples(index=False):
+    for what, size, seconds, mb, ratio in results.itertuples(index=False):
         time = f"{seconds:.2f} s" if seconds >= 0.1 else f"{1000 * seconds:.3g} ms"
-        rows.append([what, f"{size:,}", time, f"{mb:.0f}"])
-    return markdown(["what", "size", "time", "peak MB of the process"], rows)
+        rows.append([what, f"{size:,}", time, f"{mb:.0f}", "" if np.isnan(ratio) else f"{ratio:.2f}"])
+    return markdown(["what", "size", "time", "peak MB of the process", "times `import timm`"], rows)
 
 
 def scoring_time() -> str:

@@ -3,8 +3,9 @@
     python benchmark/space/shortlist.py [--left study --left task]
 
 Left out as in `certainty.py`. Writes `shortlist.csv` (left, study, protocol, task, list, measure, value): list is
-`siblings` (the first as they come), `two of a network` (at most two checkpoints of one network) or `default` (as well
-none where one of a fifth of the size is expected within a point); measures are `regret@K` in points and `params@1`,
+`siblings` (the first as they come), `two of a network` (at most two checkpoints of one network), `worth its size` (as
+well none where one of a fifth of the size is expected within a point) or `default` (as well none trained only for a
+subject that the nearest known tasks do not show); measures are `regret@K` in points and `params@1`,
 millions of parameters of the first; and for the default list `difference@80`, the share of the ten first whose true
 difference to the first lies inside its 80 % interval.
 """
@@ -21,8 +22,8 @@ import pandas as pd
 from certainty import Case, left_out_studies, left_out_tasks
 
 from fennec.checkpoints.catalog import load_catalog
-from fennec.space.portfolio import different, worth_their_size
-from fennec.space.shortlist import N_DRAWS
+from fennec.space.portfolio import different, of_subject, worth_their_size
+from fennec.space.shortlist import ABSTAIN, N_DRAWS
 
 RESULTS = Path(__file__).parents[1] / "results"
 SIZES = (1, 3, 5, 10)
@@ -34,15 +35,20 @@ def measured(case: Case) -> Iterator[tuple[str, str, float]]:
     known = np.flatnonzero(np.isfinite(truth))
     true = truth[known]
     found = recommender.predict(embedding)
-    facts = load_catalog().frame.reindex([recommender.models_[row] for row in known])
+    models = [recommender.models_[row] for row in known]
+    facts = load_catalog().frame.reindex(models)
     params, families = facts["params"].to_numpy(dtype=np.float64), facts["family"].fillna("").tolist()
     scores, expected = found.scores[known], found.performance[known]
     ranked = np.argsort(-scores, kind="stable")
     worth, everything = worth_their_size(expected, params), np.full(len(known), True)
+    near = recommender.nearest_tasks(embedding) if recommender.resemblance(embedding) >= ABSTAIN else ()
+    subject, worth_of_subject = of_subject(load_catalog().subjects(models), near), np.full(len(known), False)
+    worth_of_subject[subject] = worth_their_size(expected[subject], params[subject])
     lists = {
         "siblings": ranked,
         "two of a network": different(ranked, families, params, everything, max(SIZES)),
-        "default": different(ranked, families, params, worth, max(SIZES)),
+        "worth its size": different(ranked, families, params, worth, max(SIZES)),
+        "default": different(ranked, families, params, worth_of_subject, max(SIZES)),
     }
     for name, rows in lists.items():
         for k in SIZES:

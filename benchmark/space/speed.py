@@ -1,10 +1,10 @@
 """How fast Fennec is on this machine: embedding, ranking, top-k of many models, the whole command.
 
-    python benchmark/space/speed.py
+    [BEFORE=checkout of an earlier version] python benchmark/space/speed.py
 
-Writes `speed.csv` (what, size, seconds, mb) and `index.csv` (size, visited, recall@10). Every figure is the
-median of several repeats in a process of its own; mb is the peak resident memory of that process. Pictures
-are generated JPEG files of 500 x 375.
+Writes `speed.csv` (what, size, seconds, mb, ratio) and `index.csv` (size, visited, recall@10). Every figure is the
+median of several repeats in a process of its own; mb is the peak resident memory of that process. Whole commands run in
+turns with `import timm`, and ratio is the median of the ratios to it. Pictures are generated JPEG files of 500 x 375.
 """
 
 from __future__ import annotations
@@ -106,34 +106,86 @@ def rank_with_index() -> list[tuple[str, int, float]]:
 
 
 def recommend_in_process() -> list[tuple[str, int, float]]:
-    """Online: all after the embedding, facts and intervals included: a hub's own models, then the whole catalog."""
-    from fennec.checkpoints.catalog import load_catalog
-    from fennec.evidence.hubs import load_matrix
+    """A server: all after the embedding, facts, costs, intervals and probabilities included, and the order alone."""
     from fennec.space.recommender import Recommender
     from fennec.tasks.embedding_files import load_known_embeddings
 
-    task = load_known_embeddings()["dtd"]
-    rows = []
-    for candidates in ((), load_catalog().candidates("finetune")):
-        recommender = Recommender().fit(load_matrix("hf180"), candidates=candidates)
-        seconds = median_seconds(partial(recommender.recommend, task), repeats=20)
-        rows.append(("recommend hf180", len(recommender.models_), seconds))
+    task, recommender = load_known_embeddings()["dtd"], Recommender.from_published()
+    n_models = len(recommender.models_)
+    order = lambda: recommender.index_.search(recommender.task_vector(task), n_models)  # noqa: E731
+    return [
+        ("recommend", n_models, median_seconds(partial(recommender.recommend, task), repeats=50)),
+        ("expected results with intervals", n_models, median_seconds(partial(recommender.predict, task), repeats=50)),
+        ("order of all models", n_models, median_seconds(order, repeats=50)),
+    ]
+
+
+def recommend_many() -> list[tuple[str, int, float]]:
+    """How expected results with intervals, and joint draws for probabilities, grow with the number of models."""
+    from fennec.space.portfolio import in_top
+    from fennec.space.recommender import Recommender
+    from fennec.tasks.embedding_files import load_known_embeddings
+
+    task, rows = load_known_embeddings()["dtd"], []
+    for size in (2_000, 10_000, 100_000, 1_000_000):
+        recommender = Recommender.from_published()
+        copies = np.arange(size) % len(recommender.models_)
+        recommender.models_ = [f"{recommender.models_[row]}/{number}" for number, row in enumerate(copies)]
+        recommender.model_vectors_ = recommender.model_vectors_[copies]
+        recommender.doubt_ = recommender.doubt_[copies]
+        predicted = median_seconds(partial(recommender.predict, task), repeats=5)
+        rows.append(("expected results with intervals", size, predicted))
+        if size <= 100_000:  # draws of a million take gigabytes
+            drawn = median_seconds(
+                lambda one=recommender: in_top(one.drawn_logits(task, known=None, n_draws=500)), repeats=3
+            )
+            rows.append(("probabilities of the five best", size, drawn))
     return rows
 
 
-def whole_command() -> list[tuple[str, int, float]]:
-    """`fennec recommend FOLDER` from a cold start of the interpreter, and the help text."""
-    rows = []
-    for what, size, arguments in (
-        ("fennec recommend", N_IMAGES, ["recommend", os.environ["PICTURES"]]),
-        ("fennec --help", 0, ["--help"]),
-    ):
-        command = [sys.executable, "-m", "fennec.cli.main", *arguments]
-        run = lambda command=command: subprocess.run(command, check=True, capture_output=True)  # noqa: E731
-        rows.append((what, size, median_seconds(run, repeats=3)))
-    importing = [sys.executable, "-c", "import fennec"]
-    rows.append(("import fennec", 0, median_seconds(lambda: subprocess.run(importing, check=True))))
-    return rows
+def whole_commands() -> list[tuple[str, int, float, float, float]]:
+    """Commands from a cold start of the interpreter, in turns with `import timm`: seconds, MB, ratio to that import.
+
+    `BEFORE` may name a checkout of an earlier version, which is then run beside this one.
+    """
+    here = [sys.executable, "-m", "fennec.cli.main"]
+    recommend = [*here, "recommend", os.environ["PICTURES"]]
+    commands: dict[str, tuple[list[str], str]] = {
+        "import timm": ([sys.executable, "-c", "import timm"], ""),
+        "fennec recommend": (recommend, ""),
+        "fennec --help": ([*here, "--help"], ""),
+        "fennec models -q": ([*here, "models", "-q"], ""),
+        "import fennec": ([sys.executable, "-c", "import fennec"], ""),
+    }
+    if before := os.environ.get("BEFORE"):
+        commands["fennec recommend before"] = (recommend, before)
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    for _ in range(N_REPEATS):
+        for name, (command, place) in commands.items():
+            taken[name].append(_one_run(command, place))
+    timm = [seconds for seconds, _ in taken["import timm"]]
+    return [
+        (
+            name,
+            N_IMAGES if "recommend" in name else 0,
+            float(np.median([seconds for seconds, _ in runs])),
+            max(peak for _, peak in runs),
+            float(np.median([seconds / beside for (seconds, _), beside in zip(runs, timm, strict=True)])),
+        )
+        for name, runs in taken.items()
+    ]
+
+
+def _one_run(command: list[str], place: str) -> tuple[float, float]:
+    """Seconds and peak MB of a command, by a version elsewhere where a place is given."""
+    path = os.pathsep.join(filter(None, [place, os.environ.get("PYTHONPATH")]))
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=place or None,
+                               env={**os.environ, "PYTHONPATH": path})  # fmt: skip
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise RuntimeError(f"{command} ended with {status}")
+    return time.perf_counter() - start, used.ru_maxrss / 1024
 
 
 def graph_architectures() -> list[tuple[str, int, float]]:
@@ -177,9 +229,10 @@ STEPS = {
         rank_models,
         rank_with_index,
         recommend_in_process,
+        recommend_many,
         graph_architectures,
         encode_architectures,
-        whole_command,
+        whole_commands,
     )
 }
 
@@ -187,11 +240,9 @@ STEPS = {
 def main() -> None:
     """Run every step in a process of its own, or one of them."""
     if len(sys.argv) > 1:
-        rows = STEPS[sys.argv[1]]()
-        kind = resource.RUSAGE_CHILDREN if sys.argv[1] == "whole_command" else resource.RUSAGE_SELF
-        peak = resource.getrusage(kind).ru_maxrss / 1024
-        for what, size, seconds in rows:
-            print(f"{what},{size},{seconds:.6g},{peak:.0f}")
+        for what, size, seconds, *more in STEPS[sys.argv[1]]():
+            peak, ratio = more or (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "")
+            print(f"{what},{size},{seconds:.6g},{peak:.0f},{ratio and f'{ratio:.3g}'}")
         return
     with tempfile.TemporaryDirectory() as folder:
         make_pictures(Path(folder))
@@ -206,7 +257,7 @@ def main() -> None:
             )
             print(done.stdout, end="", flush=True)
             lines += [line.split(",") for line in done.stdout.splitlines()]
-    table = pd.DataFrame(lines, columns=["what", "size", "seconds", "mb"])
+    table = pd.DataFrame(lines, columns=["what", "size", "seconds", "mb", "ratio"])
     table.to_csv(RESULTS / "speed.csv", index=False)
 
 

@@ -25,6 +25,7 @@ import open_clip
 import pandas as pd
 import timm
 import torch
+from export_proxy import export_graph
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -211,6 +212,7 @@ def export(state: Path, folder: Path, record: dict) -> None:
     }
     path = folder / "config.json"
     path.write_text(json.dumps(config) + "\n")
+    export_graph(folder)
     config["check_vector"] = [round(float(value), 4) for value in load_bundled(folder, "cpu").check_vector()]
     path.write_text(json.dumps(config) + "\n")
 

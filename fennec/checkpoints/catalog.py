@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +18,7 @@ from fennec.settings import data_dir
 
 from .names import ask_back, current_timm_name, plain_name
 from .recipes import Recipe, recipe_of
+from .vocabulary import only_for
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,6 +100,7 @@ class Catalog:
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self.frame = frame
+        self._records: dict[str, ModelRecord] = {}  # read so far
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -114,6 +116,11 @@ class Catalog:
     def __getitem__(self, model: str) -> ModelRecord:
         if model not in self.frame.index:
             raise UnknownModelError(f"unknown model '{model}'{did_you_mean(model, self._aliases)}")
+        if model not in self._records:
+            self._records[model] = self._read(model)
+        return self._records[model]
+
+    def _read(self, model: str) -> ModelRecord:
         row = self.frame.loc[model].to_dict()
         return ModelRecord(
             id=model,
@@ -136,6 +143,11 @@ class Catalog:
         """The record of a model under any of its names, None as for `id_of`."""
         model = self.id_of(name)
         return None if model is None else self[model]
+
+    def subjects(self, ids: Sequence[str]) -> list[frozenset[str]]:
+        """What models were trained for and for nothing else, as `only_for` says; nothing of those that are not here."""
+        frame = self.frame[["pretraining_data", "pretraining_method", "finetuned_on"]].reindex(list(ids)).fillna("")
+        return [only_for(*words) for words in frame.itertuples(index=False)]
 
     @cached_property
     def _aliases(self) -> dict[str, set[str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +115,7 @@ class CostModel:
         self.published = published
         self.weights = weights
         self._catalog = catalog
+        self._of_one = lru_cache(maxsize=8)(self._costs_of_one)  # a server asks for the same models again and again
         self._rows, self._works = load_known_workloads()
         # networks of one graph are one: torchvision's resnet50 is timm's
         _, self._same = np.unique([graph.hash for graph in load_known_graphs().values()], return_inverse=True)
@@ -156,19 +157,27 @@ class CostModel:
         for name, number in (("n_images", n_images), ("n_epochs", n_epochs), ("batch_size", batch_size)):
             if number < 1:
                 raise InputError(f"expected {name} of at least 1, got {number}")
-        works, known, sides, places = self._work(models, side)
-        training, trained_from = self._here(works, sides, places, device, "training")
-        inference, inferred_from = self._here(works, sides, places, device, "inference")
-        source = np.where(known, np.maximum(trained_from, inferred_from), _UNKNOWN)
-        nothing = np.where(known, 1.0, np.nan)
+        minutes, memory, rate, source = self._of_one(tuple(models), batch_size, device, side, read_calibration())
         found = {
             "id": list(models),
-            "train_minutes": n_images * n_epochs * training / 60 * nothing,
-            "memory_gb": self._memory(works, sides, batch_size) * nothing,
-            "images_per_second": nothing / inference,
-            "cost_from": np.array([*SOURCES, ""], dtype=object)[source],
+            "train_minutes": n_images * n_epochs * minutes,
+            "memory_gb": memory,
+            "images_per_second": rate,
+            "cost_from": source,
         }
         return pd.DataFrame(found, columns=list(COLUMNS))
+
+    def _costs_of_one(
+        self, models: tuple[str, ...], batch_size: int, device: str, side: int | None, calibration: Calibration | None
+    ) -> tuple[Floats, Floats, Floats, NDArray[np.object_]]:
+        """Minutes of training on one image, gigabytes, images per second, and where these come from."""
+        works, known, sides, places = self._work(models, side)
+        training, trained_from = self._here(works, sides, places, device, "training", calibration)
+        inference, inferred_from = self._here(works, sides, places, device, "inference", calibration)
+        source = np.where(known, np.maximum(trained_from, inferred_from), _UNKNOWN)
+        nothing = np.where(known, 1.0, np.nan)
+        words = np.array([*SOURCES, ""], dtype=object)[source]
+        return training / 60 * nothing, self._memory(works, sides, batch_size) * nothing, nothing / inference, words
 
     def rates(self, models: Sequence[str], kind: str, *, device: str = TRAINED_ON, side: int | None = None
     ) -> pd.DataFrame:  # fmt: skip
@@ -189,7 +198,7 @@ class CostModel:
         if kind not in KINDS:
             raise InputError(f"unknown kind '{kind}'; expected training or inference")
         works, known, sides, places = self._work(models, side)
-        seconds, source = self._here(works, sides, places, device, kind)
+        seconds, source = self._here(works, sides, places, device, kind, read_calibration())
         words = np.array([*SOURCES, ""], dtype=object)[np.where(known, source, _UNKNOWN)]
         rate = np.where(known, 1.0, np.nan) / seconds
         return pd.DataFrame({"id": list(models), "images_per_second": rate, "cost_from": words})
@@ -219,10 +228,15 @@ class CostModel:
         return works, has_graph | alike, sides, np.where(has_graph, place, -1)
 
     def _here(
-        self, works: Workloads, sides: Floats, places: NDArray[np.intp], device: str, kind: str
+        self,
+        works: Workloads,
+        sides: Floats,
+        places: NDArray[np.intp],
+        device: str,
+        kind: str,
+        calibration: Calibration | None,
     ) -> tuple[Floats, NDArray[np.intp]]:
         """Seconds for one picture and where they come from, a calibrated machine included."""
-        calibration = read_calibration()
         if device != HERE:
             check_device(device, known=DEVICES if calibration is None else (*DEVICES, HERE))
             return self._seconds(works, sides, places, device, kind)

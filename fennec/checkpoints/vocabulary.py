@@ -1,6 +1,7 @@
 """The words in which the catalog says what weights were trained on and how.
 
-In: `data/vocabulary.csv`, one line a word. Out: words with numbers of images, and texts of people put into them.
+In: `data/vocabulary.csv`, one line a word. Out: words with numbers of images, the subjects that they are limited to,
+and texts of people put into them.
 """
 
 from __future__ import annotations
@@ -29,6 +30,42 @@ def load_vocabulary(kind: str) -> dict[str, int | None]:
     table = table[table["kind"] == kind]
     counts = zip(table["word"], table["images"], strict=True)
     return {str(word): None if images != images else int(images) for word, images in counts}
+
+
+@cache
+def load_subjects() -> dict[str, frozenset[str]]:
+    """Words of both kinds with the subjects that they are limited to; none for what shows things of all kinds."""
+    import pandas as pd
+
+    table = pd.read_csv(data_dir() / "vocabulary.csv", keep_default_na=False)
+    return {
+        word: frozenset(filter(None, text.split("/")))
+        for word, text in zip(table["word"], table["subject"], strict=True)
+    }
+
+
+@cache
+def only_for(data: str, method: str, finetuned_on: str) -> frozenset[str]:
+    """Subjects that weights were trained for and for nothing else; empty where they have seen things of all kinds.
+
+    Args:
+        data: words of pre-training data joined by `+`.
+        method: words of pre-training methods joined by `+`.
+        finetuned_on: data that they were trained on afterwards, joined by `+`; words without an entry count as nothing.
+
+    Example:
+        >>> sorted(only_for("sat-493m", "dinov3", "")), sorted(only_for("sat-493m", "dinov3", "imagenet-1k"))
+        (['aerial', 'satellite'], [])
+    """
+    subjects = load_subjects()
+    later = [subjects[word] for word in finetuned_on.split("+") if word in subjects]
+    first = [subjects.get(word, frozenset()) for word in data.split("+")]
+    aims = [subjects[word] for word in method.split("+") if subjects.get(word)]
+    if not all(later):
+        return frozenset()
+    if all(first):
+        return frozenset().union(*first, *aims, *later)
+    return frozenset().union(*aims, *later) if aims else frozenset()
 
 
 def in_words(text: str, kind: str) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fennec.errors import ArtifactError, FennecError, OfflineError
 
@@ -113,13 +114,18 @@ def fetch(repository: str, files: Sequence[str]) -> None:
             return
 
 
-def fingerprint(model: torch.nn.Module, preprocessing: dict[str, Any]) -> str:
-    """Hash of weights and preprocessing; independent of the device."""
+def fingerprint(weights: Mapping[str, NDArray[np.float32]], preprocessing: dict[str, Any]) -> str:
+    """Hash of weights, by name, and preprocessing; independent of the device and of what runs them."""
     digest = hashlib.sha256(json.dumps(preprocessing, sort_keys=True, default=str).encode())
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, values in sorted(weights.items()):
         digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensor.detach().float().cpu().numpy()).tobytes())
+        digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()[:32]
+
+
+def values_of(model: torch.nn.Module) -> dict[str, NDArray[np.float32]]:
+    """Weights of a torch model by name, in single precision."""
+    return {name: tensor.detach().float().cpu().numpy() for name, tensor in model.state_dict().items()}
 
 
 def read_weights(path: str | Path) -> WeightFile:

@@ -43,24 +43,30 @@ def embed(
     quiet: SilentOption = False,
 ) -> None:
     """Embed a dataset, or all known tasks under another proxy."""
-    from fennec.tasks.embedding import embed_dataset
     from fennec.tasks.embedding_files import embeddings_file, save_embeddings
     from fennec.tasks.known_tasks import embed_known_tasks
     from fennec.tasks.proxy import Proxy
+    from fennec.tasks.unfinished import embed_large
 
     if known == (dataset is not None):
         raise InputError("give either a dataset or --known")
     encoder = Proxy.load(proxy)
+    target = output or (embeddings_file(encoder.name) if dataset is None else Path("task.safetensors"))
     if dataset is None:
         found = embed_known_tasks(encoder, root, download=download, max_images=max_images, report=teller(quiet))
     else:
         images = opened(dataset, split, image_column, label_column, quiet=quiet)
-        found = {dataset: embed_dataset(images, encoder, max_images=max_images, random_state=seed, progress=not quiet)}
-    target = output or (embeddings_file(encoder.name) if dataset is None else Path("task.safetensors"))
+        unfinished = target.with_name(f"{target.name}.unfinished")
+        embedding = embed_large(
+            images, encoder, unfinished, max_images=max_images, random_state=seed, progress=not quiet
+        )
+        found = {dataset: embedding}
     save_embeddings(target, found)
     n_images = {name: embedding.n_images for name, embedding in found.items()}
     data = {name: embedding.taken.to_dict() for name, embedding in found.items() if embedding.taken is not None}
-    print_made({"file": str(target), "proxy": encoder.name, "n_images": n_images, "data": data}, as_json)
+    rate = {name: round(it.n_images / it.seconds, 1) for name, it in found.items() if it.seconds}
+    made = {"file": str(target), "proxy": encoder.name, "n_images": n_images, "images_per_second": rate, "data": data}
+    print_made(made, as_json)
 
 
 def fit(

@@ -70,7 +70,7 @@ MeasuredOption = Annotated[
 ]
 PortfolioOption = Annotated[bool, typer.Option("--portfolio", help="Models to try together, of which the best counts.")]
 SiblingsOption = Annotated[
-    bool, typer.Option("--siblings", help="All checkpoints as they come, many of one network and of any size.")
+    bool, typer.Option("--siblings", help="All checkpoints as they come, of one network, any size and any subject.")
 ]
 DeviceClassOption = Annotated[
     str,

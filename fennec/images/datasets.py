@@ -7,6 +7,7 @@ asked for.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -226,7 +227,7 @@ def iter_images(
             return str(error)
         return image, is_flat(image)
 
-    with ThreadPoolExecutor(max_workers=4, thread_name_prefix="decode") as pool:
+    with ThreadPoolExecutor(max_workers=max(4, os.cpu_count() or 4), thread_name_prefix="decode") as pool:
         waiting = deque((int(index), pool.submit(read, int(index))) for index in indices[:LOOK_AHEAD])
         following = iter(indices[LOOK_AHEAD:])
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -158,7 +159,7 @@ class Deviation:
         variance = weights @ variances + weights @ np.square(np.array(means) - mean)
         return weights @ [posterior[1:] for _, posterior, _ in given], mean, np.sqrt(variance)
 
-    def draw(self, task: Expected, *, n_draws: int, random_state: int) -> Floats:
+    def draw(self, task: Expected, *, n_draws: int, random_state: int) -> NDArray[np.float32]:
         """Joint draws of the logits of all results on a new task: what models share is drawn once for all.
 
         Args:
@@ -171,18 +172,30 @@ class Deviation:
         """
         generator = np.random.default_rng(random_state)
         weights, given = self._given(task)
-        own = np.sqrt(self.noise + task.doubt)
-        draws = []
+        vectors = task.vectors.T.astype(np.float32)
+        draws = np.sqrt(self.noise + task.doubt).astype(np.float32) * _own_noise(n_draws, len(task.doubt), random_state)
+        first, root, of = 0, np.empty(0), np.empty(0)
         for count, (spread, posterior, left) in zip(generator.multinomial(n_draws, weights), given, strict=True):
-            drawn = generator.multivariate_normal(posterior, left, count)
-            scores = drawn[:, 1:] @ task.vectors.T + own * generator.standard_normal((count, len(own)))
-            draws.append(drawn[:, :1] + spread * scores)
-        return np.where(np.isfinite(task.observed), task.observed, np.concatenate(draws))
+            some = slice(first, first := first + count)
+            if left is not of:
+                values, axes = np.linalg.eigh(left)
+                root, of = np.sqrt(values.clip(0)) * axes, left
+            drawn = (posterior + generator.standard_normal((count, len(left))) @ root.T).astype(np.float32)
+            draws[some] += drawn[:, 1:] @ vectors
+            draws[some] *= spread
+            draws[some] += drawn[:, :1]
+        known = np.isfinite(task.observed)
+        draws[:, known] = task.observed[known]
+        return draws
 
     def _given(self, task: Expected) -> tuple[Floats, list[tuple[float, Floats, Floats]]]:
         """Weights of the spreads, and with each of them mean and covariance of (level, task vector), given results."""
         prior = np.concatenate([[task.level], task.task_vector])
         uncertainty = block_diag(self.level_variance, task.covariance)
+        if not np.isfinite(task.observed).any():
+            return weights_of(np.zeros(len(self.spreads))), [
+                (float(spread), prior, uncertainty) for spread in self.spreads
+            ]
         given, evidence = [], []
         for spread in self.spreads:
             design = np.column_stack([np.ones(len(task.vectors)), spread * task.vectors])
@@ -191,6 +204,14 @@ class Deviation:
             given.append((float(spread), posterior, left))
             evidence.append(likelihood)
         return weights_of(np.array(evidence)), given
+
+
+@lru_cache(maxsize=2)
+def _own_noise(n_draws: int, n_models: int, random_state: int) -> NDArray[np.float32]:
+    """What is drawn for every model alone, the same for all tasks; shape (n_draws, n_models)."""
+    noise = np.random.default_rng([random_state, n_models]).standard_normal((n_draws, n_models), dtype=np.float32)
+    noise.flags.writeable = False
+    return noise
 
 
 def left_out_columns(general: GeneralQuality, results: pd.DataFrame, protocol: str, study: str) -> Iterator[LeftOut]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from fennec.errors import InputError
 from fennec.tasks.embedding import TaskEmbedding
@@ -120,8 +121,7 @@ class TaskKernel:
         return np.asarray(np.linalg.norm(self.descriptors - row, axis=1))
 
     def _fade(self, one: Floats, two: Floats) -> Floats:
-        squared = ((one[:, None] - two[None]) ** 2).sum(-1)
-        return np.asarray(np.exp(-squared / (2 * self.length_scale**2)))
+        return np.asarray(np.exp(-cdist(one, two, "sqeuclidean") / (2 * self.length_scale**2)))
 
 
 def _raw(embedding: TaskEmbedding) -> tuple[Floats, Floats]:

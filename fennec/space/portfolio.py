@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fennec.errors import InputError
+from fennec.evidence.studies import load_tasks
 
 Floats = NDArray[np.float64]
 SIBLINGS = 2  # checkpoints of one network in a list
@@ -19,11 +20,11 @@ CHEAPER = 5.0  # a model has to be better than those of so many times fewer para
 WORTH = 0.01  # by so much, a fraction
 
 
-def in_top(draws: Floats, k: int = 5) -> Floats:
+def in_top(draws: NDArray[np.floating], k: int = 5) -> Floats:
     """Probability of every model to be among the k best.
 
     Args:
-        draws: joint draws of results, shape (n_draws, n_models).
+        draws: joint draws of results or of what orders them, shape (n_draws, n_models).
         k: how many count as best.
 
     Returns:
@@ -93,6 +94,24 @@ def worth_their_size(expected: ArrayLike, params: ArrayLike) -> NDArray[np.bool_
     best = np.concatenate([[-np.inf], np.maximum.accumulate(results[order])])
     rival = best[np.searchsorted(sizes[order], sizes / CHEAPER, side="right")]
     return np.asarray(np.isnan(sizes) | (results - rival > WORTH))
+
+
+def of_subject(only: Sequence[frozenset[str]], nearest: Sequence[tuple[str, float]]) -> NDArray[np.bool_]:
+    """Whether models were trained for things of all kinds, or for what the nearest known tasks show.
+
+    Args:
+        only: what each model was trained for and for nothing else, as of `Catalog.subjects`.
+        nearest: image sets most like the task, with their distance; none where they say nothing.
+
+    Returns:
+        Shape (n_models,); False where weights were trained for other subjects alone. All True where none is left.
+    """
+    tasks = load_tasks()
+    here = " ".join(tasks.loc[tasks["image_set"].isin([name for name, _ in nearest]), "domain"].dropna().unique())
+    found = np.array(
+        [not subjects or any(subject in here for subject in subjects) for subjects in only], dtype=np.bool_
+    )
+    return found if found.any() else ~found
 
 
 def different(

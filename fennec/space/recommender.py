@@ -54,9 +54,10 @@ class Recommender(TransferSpace):
             known: results already measured on the task, model id -> fraction in [0, 1].
             measured_only: leave out the models without any published result.
             portfolio: n models to try together instead: the best of them is expected to be as good as can be, so models
-                that fail together are not taken together.
+                that fail together are not taken together; of any size, but of any subject only with `siblings`.
             siblings: list the first n as they come. Otherwise at most two checkpoints of one network are shown (one
-                family, sizes within 5 %), and no model where one of a fifth of its size is expected within a point.
+                family, sizes within 5 %), no model where one of a fifth of its size is expected within a point, and
+                none trained only for a subject (people, satellites, masks) that the nearest known tasks do not show.
             device: whose times and memory are shown, and meant in conditions such as `train_minutes < 30`: one of
                 `fennec.checkpoints.cost.DEVICES`, or `here` on a machine that was calibrated.
             catalog: facts of the models; the bundled catalog when None.

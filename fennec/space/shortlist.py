@@ -6,10 +6,12 @@ In: a fitted `TransferSpace` and a task. Out: `Ranking`, `Explanation`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from fennec.checkpoints.catalog import Catalog, load_catalog
 from fennec.checkpoints.cost import load_cost_model
@@ -18,7 +20,7 @@ from fennec.measures import weighted_tau
 from fennec.tasks.embedding import TaskEmbedding
 
 from .index import top_k
-from .portfolio import best_together, different, in_top, worth_their_size
+from .portfolio import best_together, different, in_top, of_subject, worth_their_size
 from .ranking import Contribution, Explanation, RankedModel, Ranking, unread
 from .transfer_space import TransferSpace
 
@@ -52,13 +54,14 @@ def shortlist(
         raise InputError("a portfolio is a number of models to try together; say how many with n")
     facts = load_catalog() if catalog is None else catalog
     models = space.models_
+    ids, params, families, only = _looked_up(facts, tuple(models))
     allowed = np.flatnonzero(space.known_[:, 0] > 0) if measured_only else np.arange(len(models))
     n_models = len(allowed)
     n_images = N_IMAGES if task is None else task.n_images if task.taken is None else task.taken.n_images
     costs = load_cost_model().costs(models, n_images=n_images, device=device)
     if where is not None:
         chosen = set(facts.where(where, costs))
-        allowed = np.array([row for row in allowed if facts.id_of(models[row]) in chosen], dtype=np.intp)
+        allowed = np.array([row for row in allowed if ids[row] in chosen], dtype=np.intp)
     if not len(allowed):
         raise NothingToRecommendError(
             f"none of the {n_models} models of '{space.name_}' satisfies {where!r}{_smallest(models, facts)}; "
@@ -70,28 +73,33 @@ def shortlist(
         ranked = space.index_.search(prediction.task_vector, len(models))
     else:
         ranked = allowed[top_k(prediction.scores[allowed], len(allowed))]
-    known_as = facts.frame.reindex([facts.id_of(model) or model for model in models])
-    params = known_as["params"].replace(0, np.nan).to_numpy(dtype=np.float64)
-    families = known_as["family"].fillna("").tolist()
-    worth = np.full(len(models), siblings)
-    if not siblings:
-        worth[ranked] = worth_their_size(prediction.performance[ranked], params[ranked])
     nearest, alike = space.nearest_tasks(task), space.resemblance(task)
     notes = _notes(space.name_, task, known, nearest, alike)
-    draws = space.draws(task, known=known, n_draws=N_PORTFOLIO_DRAWS if portfolio else N_DRAWS)
+    here = nearest if alike >= ABSTAIN else ()
+    start = allowed if siblings else allowed[of_subject([only[row] for row in allowed], here)]
+    if len(start) < len(allowed):
+        notes.append(
+            f"{len(allowed) - len(start)} models trained only for a subject that is not among the nearest known tasks "
+            "(people, satellites, masks, ...) are left out; --siblings lists them"
+        )
+    worth = np.full(len(models), siblings)
+    if not siblings:
+        worth[start] = worth_their_size(prediction.performance[start], params[start])
+    logits = space.drawn_logits(task, known=known, n_draws=N_PORTFOLIO_DRAWS if portfolio else N_DRAWS)
     top5 = np.zeros(len(models))
-    top5[allowed] = in_top(draws[:, allowed])
+    top5[allowed] = in_top(logits if len(allowed) == len(models) else logits[:, allowed])
     sizes = [""] * len(ranked)
     if n is None:
         best, sizes = _by_size(ranked, families, params, worth)
         notes += _in_words(prediction.performance[best], sizes)
     elif portfolio:
+        draws = expit(logits.astype(np.float64))
         plain = draws[:, ranked[:n]].max(axis=1).mean()
-        best = allowed[best_together(draws[:, allowed], n)]
+        best = start[best_together(draws[:, start], n)]
         together = draws[:, best].max(axis=1).mean()
         notes.append(
             f"chosen to be tried together: the best of these {len(best)} is expected "
-            f"{100 * (together - plain):.2f} points above the best of the {len(best)} first of the ranking"
+            f"{100 * (together - plain):+.2f} points from the best of the {len(best)} first of the ranking"
         )
     elif siblings:
         best = ranked[:n]
@@ -100,7 +108,9 @@ def shortlist(
     if alike >= ABSTAIN:
         notes.append(_moved(weighted_tau(prediction.scores[ranked], space.predict(None).scores[ranked])))
     first = best[prediction.performance[best].argmax()]
-    low, high = np.quantile(draws[:, best] - draws[:, [first]], (0.1, 0.9), axis=0)
+    drawn = expit(logits[:, [first, *best]].astype(np.float64))
+    low, high = np.quantile(drawn[:, 1:] - drawn[:, :1], (0.1, 0.9), axis=0)
+    cost = {name: costs[name].to_numpy()[best].tolist() for name in COSTS}
     ranks = {row: rank for rank, row in enumerate(ranked.tolist(), start=1)} if n is None else {}
     rows = tuple(
         RankedModel(
@@ -117,9 +127,9 @@ def shortlist(
             method=_method(space, row, known),
             n_tasks=int(space.known_[row, 0]),
             n_studies=int(space.known_[row, 1]),
-            **costs.loc[row, list(COSTS)].to_dict(),
+            **{name: values[position] for name, values in cost.items()},
             size=sizes[position],
-            record=facts.get(models[row]),
+            record=facts.get(ids[row]),
         )
         for position, row in enumerate(best.tolist())
     )
@@ -137,6 +147,17 @@ def shortlist(
         data=None if task is None else task.taken,
         device=device,
     )
+
+
+@lru_cache(maxsize=8)
+def _looked_up(
+    facts: Catalog, models: tuple[str, ...]
+) -> tuple[list[str], NDArray[np.float64], list[str], list[frozenset[str]]]:
+    """Ids of models in the catalog, their parameters (NaN for unknown), families and subjects, once for every space."""
+    ids = [facts.id_of(model) or model for model in models]
+    frame = facts.frame.reindex(ids)
+    params = frame["params"].replace(0, np.nan).to_numpy(dtype=np.float64)
+    return ids, params, frame["family"].fillna("").tolist(), facts.subjects(ids)
 
 
 def _by_size(

@@ -261,8 +261,14 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
             InputError: as for `predict`.
             UnknownModelError: as for `predict`.
         """
+        return np.asarray(expit(self.drawn_logits(embedding, known=known, n_draws=n_draws).astype(np.float64)))
+
+    def drawn_logits(
+        self, embedding: TaskEmbedding | None, *, known: Mapping[str, float] | None, n_draws: int
+    ) -> NDArray[np.float32]:
+        """The same on the logit scale, where the order is the same; arguments and errors as for `draws`."""
         task = self.expected(embedding, known)
-        return np.asarray(expit(self.deviation_.draw(task, n_draws=n_draws, random_state=self.random_state or 0)))
+        return self.deviation_.draw(task, n_draws=n_draws, random_state=self.random_state or 0)
 
     def expected(self, embedding: TaskEmbedding | None = None, known: Mapping[str, float] | None = None) -> Expected:
         """A new task before its results; arguments and errors as for `predict`."""

@@ -7,7 +7,7 @@ streaming pass in constant memory. Embeddings of the known tasks are kept in `da
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from fennec.errors import InputError
 
 if TYPE_CHECKING:
-    from fennec.images.datasets import ImageDataset, Taken
+    from fennec.images.datasets import ImageDataset, ReadReport, Taken
 
     from .proxy import Proxy
 
@@ -258,30 +258,61 @@ def embed_dataset(
     Raises:
         InputError: none of its images can be read.
     """
-    from fennec.images.datasets import ReadReport, iter_images, sample
+    from fennec.images.datasets import ReadReport, sample
     from fennec.progress import progress_bar
 
     chosen = sample(dataset, max_images=max_images, random_state=random_state)
     start = time.perf_counter()
     report = ReadReport()
-    embedding: TaskEmbedding | None = None
-    images = iter_images(dataset, chosen, report, min_side=proxy.input_size)
     with progress_bar("embedding", len(chosen), shown=progress) as advance:
-        for indices, features in proxy.embed_batches(images):
-            labels = None
-            if dataset.labels is not None:
-                labels = [dataset.class_names[dataset.labels[index]] for index in indices]
-            part = TaskEmbedding.from_features(
-                features, labels, name=dataset.name, proxy=proxy.name, fingerprint=proxy.fingerprint
-            )
-            embedding = part if embedding is None else embedding.merge(part)
-            advance(len(indices))
+        embedding = embed_chosen(dataset, chosen, proxy, report, advance)
+    return finished(embedding, dataset, report, time.perf_counter() - start)
+
+
+def embed_chosen(
+    dataset: ImageDataset,
+    chosen: NDArray[np.intp],
+    proxy: Proxy,
+    report: ReadReport,
+    advance: Callable[[int], None],
+) -> TaskEmbedding | None:
+    """Embed some images of a dataset.
+
+    Args:
+        dataset: where they are.
+        chosen: their positions.
+        proxy: what looks at them.
+        report: counts what was read and lists what was not.
+        advance: told how many were seen, batch by batch.
+
+    Returns:
+        None where none of them can be read.
+    """
+    from fennec.images.datasets import iter_images
+
+    embedding: TaskEmbedding | None = None
+    for indices, features in proxy.embed_batches(iter_images(dataset, chosen, report, min_side=proxy.input_size)):
+        labels = None
+        if dataset.labels is not None:
+            labels = [dataset.class_names[dataset.labels[index]] for index in indices]
+        part = TaskEmbedding.from_features(
+            features, labels, name=dataset.name, proxy=proxy.name, fingerprint=proxy.fingerprint
+        )
+        embedding = part if embedding is None else embedding.merge(part)
+        advance(len(indices))
+    return embedding
+
+
+def finished(
+    embedding: TaskEmbedding | None, dataset: ImageDataset, report: ReadReport, seconds: float
+) -> TaskEmbedding:
+    """An embedding with what was skipped, how long it took and what was taken of the dataset.
+
+    Raises:
+        InputError: none of its images can be read.
+    """
     report.check_enough(dataset.name)
     if embedding is None:
         raise InputError(f"'{dataset.name}' has no images")
-    return replace(
-        embedding,
-        skipped=tuple(report.skipped),
-        seconds=time.perf_counter() - start,
-        taken=replace(dataset.taken, n_flat=report.n_flat),
-    )
+    taken = replace(dataset.taken, n_flat=report.n_flat)
+    return replace(embedding, skipped=tuple(report.skipped), seconds=seconds, taken=taken)

@@ -7,58 +7,58 @@ bundled `fennec-mini`, which needs no download and no other library's preprocess
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from fennec.checkpoints.loaders import build_open_clip, load_timm
 from fennec.checkpoints.names import plain_name
-from fennec.checkpoints.weights import download, fingerprint
+from fennec.checkpoints.weights import download, fingerprint, values_of
 from fennec.errors import ArtifactError, InputError, did_you_mean
-from fennec.settings import data_dir, default_device
+from fennec.settings import chosen_device, data_dir
+
+from .networks import Features, Network, onnx_network, torch_network
 
 if TYPE_CHECKING:
     import torch
 
-Features = NDArray[np.float32]
 BUNDLED = "fennec-mini"
 BATCH_SIZE = 64
 ADVICE = f"use --proxy {BUNDLED}, which needs no download"
 
 
 class Proxy:
-    """A vision model in evaluation mode with its own preprocessing.
+    """A vision model with its own preprocessing.
 
     Args:
         name: what it was loaded as.
-        model: maps a batch (n, 3, side, side) to features (n, n_features).
-        transform: maps an RGB picture to a tensor (3, side, side).
+        network: maps a batch, one item of `transform` a picture, to features, shape (n, n_features).
+        transform: prepares an RGB picture, shape (3, side, side).
         input_size: side in pixels.
-        preprocessing: what `transform` does, in plain values; part of the identity.
-        device: where to compute.
+        fingerprint: of weights and preprocessing, as `fennec.checkpoints.weights.fingerprint` computes it.
+        preprocessing: what `transform` does, in plain values.
     """
 
     def __init__(
         self,
         name: str,
-        model: torch.nn.Module,
-        transform: Callable[[Image.Image], torch.Tensor],
+        network: Network,
+        transform: Callable[[Image.Image], Any],
         *,
         input_size: int,
+        fingerprint: str,
         preprocessing: dict[str, Any],
-        device: str | None = None,
     ) -> None:
         self.name = name
-        self.device = device or default_device()
-        self.model = model.eval().to(self.device)
+        self.network = network
         self.transform = transform
         self.input_size = input_size
+        self.fingerprint = fingerprint
         self.preprocessing = preprocessing
-        self.fingerprint = fingerprint(model, preprocessing)
 
     @classmethod
     def load(cls, spec: str = BUNDLED, *, device: str | None = None, weights: str | Path | None = None) -> Proxy:
@@ -82,7 +82,7 @@ class Proxy:
             368
         """
         if spec == BUNDLED:
-            return load_bundled(data_dir() / "proxies" / BUNDLED, device)
+            return load_bundled(data_dir() / "proxies" / BUNDLED, device or chosen_device() or "cpu")
         if Path(spec.removeprefix("local-dir:")).is_dir():
             return _load_open_clip(spec, device, weights)
         library, _, rest = plain_name(spec).rpartition(":")
@@ -115,87 +115,89 @@ class Proxy:
             Positions, and their features, shape (n, n_features).
         """
         positions: list[int] = []
-        tensors: list[torch.Tensor] = []
+        batch: list[Any] = []
         for position, image in images:
             positions.append(position)
-            tensors.append(self.transform(image))
-            if len(tensors) == batch_size:
-                yield positions, self._forward(tensors)
-                positions, tensors = [], []
-        if tensors:
-            yield positions, self._forward(tensors)
+            batch.append(self.transform(image))
+            if len(batch) == batch_size:
+                yield positions, self.network(batch)
+                positions, batch = [], []
+        if batch:
+            yield positions, self.network(batch)
 
     def check_vector(self) -> Features:
         """Features of a fixed synthetic picture: equal on two machines when weights and preprocessing are."""
         rows, columns = np.mgrid[0:120, 0:160]
         channels = np.stack([rows * 2, columns, (rows * columns) % 256], axis=-1)
         picture = Image.fromarray(channels.astype(np.uint8))
-        return np.asarray(self._forward([self.transform(picture)])[0])
-
-    def _forward(self, tensors: list[torch.Tensor]) -> Features:
-        import torch
-
-        with torch.inference_mode():
-            features = self.model(torch.stack(tensors).to(self.device))
-        return np.asarray(features.float().cpu().numpy(), dtype=np.float32)
+        return np.asarray(self.network([self.transform(picture)])[0])
 
 
-def load_bundled(folder: Path, device: str | None = None) -> Proxy:
-    """The proxy in a folder of our own layout: `config.json` and half-precision `model.safetensors`.
+def load_bundled(folder: Path, device: str = "cpu") -> Proxy:
+    """The proxy in a folder of our own layout, in ONNX Runtime on the processor and in torch elsewhere.
+
+    Args:
+        folder: `config.json`, `model.onnx` (operators) and `model.safetensors` (weights, half precision).
+        device: where to compute.
 
     Raises:
         ArtifactError: a file is missing or damaged.
     """
-    import timm
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.numpy import load_file
 
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        state = load_file(folder / "model.safetensors")
-        model = timm.create_model(config["architecture"], num_classes=0)
-        model.load_state_dict({name: tensor.float() for name, tensor in state.items()}, strict=False)
+        stored = load_file(folder / "model.safetensors")
+        weights = {name: np.ascontiguousarray(values, dtype=np.float32) for name, values in stored.items()}
+        preprocessing = {key: config[key] for key in ("input_size", "mean", "std")}
+        if device == "cpu":
+            network = onnx_network(folder / "model.onnx", weights)
+        else:
+            network = torch_network(_timm_of(config["architecture"], weights), device)
     except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
         raise ArtifactError(f"the proxy in {folder} is damaged ({error}); install fennec-recommender again") from error
-    preprocessing = {key: config[key] for key in ("input_size", "mean", "std")}
+    # torch counts batches beside every running mean, and the fingerprints of known tasks contain the counters
+    means = [name for name in weights if name.endswith("running_mean")]
+    counters = {name.replace("running_mean", "num_batches_tracked"): np.zeros(1, np.float32) for name in means}
     return Proxy(
         config["name"],
-        model,
-        _square_transform(**preprocessing),
+        network,
+        partial(_square, **preprocessing),
         input_size=config["input_size"],
+        fingerprint=fingerprint(weights | counters, preprocessing),
         preprocessing=preprocessing,
-        device=device,
     )
 
 
-def _square_transform(input_size: int, mean: list[float], std: list[float]) -> Callable[[Image.Image], torch.Tensor]:
-    """Shorter side to `input_size` (bicubic), centre crop, normalised; as in training."""
+def _timm_of(architecture: str, weights: Mapping[str, Features]) -> torch.nn.Module:
+    import timm
     import torch
 
-    shift = np.asarray(mean, dtype=np.float32)
-    scale = np.asarray(std, dtype=np.float32)
+    model: torch.nn.Module = timm.create_model(architecture, num_classes=0)
+    model.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()}, strict=False)
+    return model
 
-    def transform(image: Image.Image) -> torch.Tensor:
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        square = image.resize(
-            (input_size, input_size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
-        )
-        pixels = (np.asarray(square, dtype=np.float32) / 255 - shift) / scale
-        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
-    return transform
+def _square(image: Image.Image, *, input_size: int, mean: Sequence[float], std: Sequence[float]) -> Features:
+    """Shorter side to `input_size` (bicubic), centre crop, normalised; as in training. Shape (3, side, side)."""
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    square = image.resize((input_size, input_size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    pixels = np.asarray(square, dtype=np.float32) / 255 - np.asarray(mean, dtype=np.float32)
+    return np.ascontiguousarray((pixels / np.asarray(std, dtype=np.float32)).transpose(2, 0, 1))
 
 
 def _load_timm(name: str, device: str | None, weights: str | Path | None) -> Proxy:
     found = load_timm(name, weights, n_classes=0, advice=ADVICE)
+    model = found.model.float()
     return Proxy(
         f"timm:{name}",
-        found.model.float(),
+        torch_network(model, device),
         found.transform,
         input_size=found.preprocessing["input_size"][-1],
+        fingerprint=fingerprint(values_of(model), found.preprocessing),
         preprocessing=found.preprocessing,
-        device=device,
     )
 
 
@@ -219,12 +221,13 @@ def _load_open_clip(spec: str, device: str | None, weights: str | Path | None) -
             )
         clip, transform, _ = build_open_clip(architecture, tag, weights, advice=ADVICE)
     config = open_clip.get_model_preprocess_cfg(clip)
-    size = config["size"]
+    size, model = config["size"], clip.visual.float()
+    preprocessing = {key: config[key] for key in sorted(config)}
     return Proxy(
         spec if spec.startswith("hf-hub:") or not folder.is_dir() else folder.name,
-        clip.visual.float(),
+        torch_network(model, device),
         transform,
         input_size=size if isinstance(size, int) else min(size),
-        preprocessing={key: config[key] for key in sorted(config)},
-        device=device,
+        fingerprint=fingerprint(values_of(model), preprocessing),
+        preprocessing=preprocessing,
     )

@@ -15,8 +15,9 @@ import torchvision
 
 from fennec.architectures.graph import load_known_graphs
 from fennec.checkpoints.catalog import LIBRARIES, load_catalog, read_names
-from fennec.checkpoints.vocabulary import images_in, in_words, load_vocabulary
+from fennec.checkpoints.vocabulary import images_in, in_words, load_subjects, load_vocabulary
 from fennec.errors import InputError, UnknownModelError
+from fennec.evidence.studies import load_tasks
 from fennec.settings import data_dir
 
 ROOT = Path(__file__).parents[2]
@@ -271,3 +272,11 @@ def test_build_models__from_the_published_tables__same_bytes(shared: Path, tmp_p
     command = [sys.executable, str(script), "--shared", str(shared), "--output", str(tmp_path)]
     subprocess.run(command, check=True, capture_output=True)
     assert (tmp_path / "models.csv").read_bytes() == (data_dir() / "models.csv").read_bytes()
+
+
+def test_vocabulary__subjects__in_the_words_of_the_known_tasks() -> None:
+    domains = " ".join(load_tasks()["domain"].dropna())
+    subjects = frozenset().union(*load_subjects().values())
+    assert {"satellite", "histopathology", "animals"} <= subjects
+    nowhere = {subject for subject in subjects if subject not in domains}
+    assert nowhere == {"people", "documents", "segmentation"}, nowhere  # no known task shows these

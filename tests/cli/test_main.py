@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.main import get_command
 
 from fennec.cli import main as cli
@@ -90,3 +92,18 @@ def test_unexpected_error__one_line_traceback_on_request(run: Run, monkeypatch: 
     monkeypatch.setenv("FENNEC_DEBUG", "1")
     with pytest.raises(Exception, match="boom"):
         run("hubs")
+
+
+def test_recommend__bundled_proxy__starts_without_the_heavy_libraries(tmp_path: Path) -> None:
+    """What `import timm` takes is more than a recommendation takes, so none of it may come in by the way."""
+    code = "import sys; sys.argv = ['fennec', 'recommend', 'photos']; from fennec.cli.main import main; main()"
+    heavy = "torch", "timm", "torchvision", "open_clip", "plotly", "matplotlib", "transformers"
+    (tmp_path / "photos").mkdir()
+    for index in range(3):
+        noise = np.random.default_rng(index).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / "photos" / f"{index}.png")
+    code += f"; found = {{*{heavy}}} & sys.modules.keys(); sys.exit(str(found) if found else 0)"
+    environment = {name: value for name, value in os.environ.items() if name != "FENNEC_DEVICE"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "models (all studies)" in done.stdout

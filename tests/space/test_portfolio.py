@@ -10,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import logit
 
+from fennec.checkpoints.catalog import ModelRecord, load_catalog
+from fennec.checkpoints.vocabulary import only_for
 from fennec.errors import InputError
 from fennec.evidence.hubs import load_matrix
 from fennec.space.deviation import Deviation, Expected, LeftOut
 from fennec.space.portfolio import best_together, in_top
 from fennec.space.recommender import Recommender
+from fennec.tasks.embedding_files import load_known_embeddings
 from tests.conftest import planted
 
 
@@ -95,6 +98,31 @@ def test_recommend__portfolio__expected_best_at_least_that_of_the_list() -> None
     assert any("tried together" in note for note in chosen.notes)
     small = recommender.recommend(None, n=3, portfolio=True, where="params < 30e6")
     assert all(model.record is not None and model.record.params < 30e6 for model in small.models)
+
+
+def trained_on(record: ModelRecord | None) -> tuple[str, str, str]:
+    assert record is not None
+    return record.pretraining_data, record.pretraining_method, record.finetuned_on
+
+
+@pytest.mark.parametrize("portfolio", [False, True])
+def test_recommend__any_data__only_what_was_trained_for_things_of_all_kinds(portfolio: bool) -> None:
+    recommender = Recommender.from_published()
+    chosen = recommender.recommend(None, n=100, portfolio=portfolio)
+    assert not any(only_for(*trained_on(model.record)) for model in chosen.models)
+    note = next(note for note in chosen.notes if "trained only for" in note)
+    everything = [load_catalog().get(model) for model in recommender.models_]
+    assert int(note.split()[0]) == sum(bool(record and only_for(*trained_on(record))) for record in everything) > 0
+    satellites = recommender.recommend(None, n=2, portfolio=portfolio, where="pretraining_data == 'sat-493m'")
+    assert len(satellites.models) == 2  # where the condition leaves nothing else
+
+
+def test_recommend__known_satellite_images__from_models_of_these_too() -> None:
+    recommender = Recommender.from_published()
+    plain = {note.split()[0] for note in recommender.recommend(None, n=2).notes if "trained only" in note}
+    eurosat = load_known_embeddings()["eurosat"]
+    near = {note.split()[0] for note in recommender.recommend(eurosat, n=2).notes if "trained only" in note}
+    assert int(near.pop()) < int(plain.pop())
 
 
 def test_recommend__top5__a_probability_for_every_model() -> None:

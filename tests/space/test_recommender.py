@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from fennec.evidence.scores import gaussian_scores
 from fennec.space.kernel import TaskKernel
 from fennec.space.recommender import Recommender
 from fennec.tasks.embedding import TaskEmbedding, embed_task
+from fennec.tasks.embedding_files import load_known_embeddings
 from fennec.tasks.proxy import Proxy
 from tests.conftest import planted
 
@@ -310,3 +312,13 @@ def test_fit__candidate_that_nothing_is_known_of__one_line() -> None:
 def test_fit__protocol_without_results__input_error() -> None:
     with pytest.raises(InputError, match="no result by detection"):
         Recommender().fit(load_matrix("vit13"), {}, protocol="detection")
+
+
+def test_recommend__eight_threads_one_recommender__as_one_after_the_other() -> None:
+    recommender = Recommender.from_published()
+    tasks = list(load_known_embeddings().values())[:8]
+    alone = [recommender.recommend(task, n=5).to_dict() for task in tasks]
+    again = Recommender.from_published()
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda task: again.recommend(task, n=5).to_dict(), tasks * 3))
+    assert together == alone * 3

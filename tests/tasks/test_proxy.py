@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,13 +11,15 @@ import pytest
 import timm
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
+from fennec.checkpoints.weights import fingerprint, values_of
 from fennec.errors import ArtifactError, InputError, OfflineError, UnknownTaskError
 from fennec.images.open import open_dataset
 from fennec.settings import data_dir
+from fennec.tasks.embedding_files import load_known_embeddings
 from fennec.tasks.known_tasks import TORCHVISION, embed_known_tasks
-from fennec.tasks.proxy import Proxy
+from fennec.tasks.proxy import Proxy, load_bundled
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +71,6 @@ def test_proxy__any__batches_and_repeats_do_not_matter(proxy: Proxy, picture: Ca
     pictures = [picture(index, (50, 40)) for index in range(5)]
     alone = np.concatenate([proxy.embed([image]) for image in pictures])
     np.testing.assert_allclose(proxy.embed(pictures), alone, rtol=1e-4, atol=1e-5)
-    assert not proxy.model.training
     assert proxy.embed([]).shape == (0, proxy.n_features)
 
 
@@ -88,12 +90,43 @@ def test_fennec_mini__bundled__check_vector_and_card() -> None:
     assert (folder / "README.md").is_file()
 
 
+def test_fennec_mini__in_onnx_runtime_and_in_torch__same_features_same_identity(
+    picture: Callable[..., Image.Image],
+) -> None:
+    folder = data_dir() / "proxies" / "fennec-mini"
+    network = timm.create_model(json.loads((folder / "config.json").read_text())["architecture"], num_classes=0)
+    network.load_state_dict({n: it.float() for n, it in load_file(folder / "model.safetensors").items()}, strict=False)
+    proxy = load_bundled(folder, "cpu")
+    pictures = [proxy.transform(picture(index, (96 + index, 200))) for index in range(5)]
+    with torch.inference_mode():
+        expected = network.eval()(torch.from_numpy(np.stack(pictures))).numpy()
+    np.testing.assert_allclose(proxy.network(pictures), expected, rtol=1e-4, atol=1e-5)
+    assert proxy.fingerprint == fingerprint(values_of(network), proxy.preprocessing)
+    assert {it.fingerprint for it in load_known_embeddings().values()} == {proxy.fingerprint}
+    elsewhere = load_bundled(folder, "meta")  # any device of torch
+    assert elsewhere.fingerprint == proxy.fingerprint
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.onnx", "model.safetensors"])
+@pytest.mark.parametrize("damage", ["gone", "cut", "empty"])
+def test_fennec_mini__damaged__artifact_error(tmp_path: Path, name: str, damage: str) -> None:
+    shutil.copytree(data_dir() / "proxies" / "fennec-mini", tmp_path / "mini")
+    path = tmp_path / "mini" / name
+    content = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
+    with pytest.raises(ArtifactError, match="damaged .*install"):
+        load_bundled(tmp_path / "mini")
+
+
 def test_fennec_mini__preprocessing__shorter_side_and_centre_crop() -> None:
     proxy = Proxy.load("fennec-mini")
     wide = np.zeros((96, 192, 3), dtype=np.uint8)
     wide[:, 48:144] = 200
     square = Image.fromarray(wide[:, 48:144].copy())
-    torch.testing.assert_close(proxy.transform(Image.fromarray(wide)), proxy.transform(square))
+    np.testing.assert_allclose(proxy.transform(Image.fromarray(wide)), proxy.transform(square), atol=1e-6)
 
 
 @pytest.mark.parametrize(
