@@ -39,7 +39,7 @@ def main() -> None:
     names = [name for name in table["metric"].unique() if name != "forward pass"]
     rows = []
     for left in ("task", "study"):
-        found = [case for path in search_cases.left_out(left) if "-lab24-" in path.stem
+        found = [case for path in sorted(search_cases.CACHE.glob(f"{left}-*lab24-finetune.npz"))
                  for case in search_cases.cases(left, path)]  # fmt: skip
         truth = [gaussian_scores(case.truth) for case in found]
         for metric in ["none", *names]:
