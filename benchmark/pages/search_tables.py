@@ -35,31 +35,29 @@ def search_cost() -> str:
 
 def _over_studies(unit: str) -> str:
     rows, amounts = [], sorted(_results().query("unit == @unit")["amount"].unique())
+    middle = amounts[len(amounts) // 2]
     for left in ("task", "study"):
         part = _results().query("left == @left and unit == @unit")
         wide = part.pivot_table(index=["study", "protocol"], columns=["method", "amount"], values="regret")
-        # ImageNet accuracy and rates are known for some studies only: those are compared on their own.
-        for method in METHODS:
-            if method not in wide:
-                continue
-            own = wide[method].dropna()
-            rows.append([f"a {left}", method, str(len(own)), *(number(own[k].mean(), 2) for k in amounts),
-                         _beside(wide, method, amounts)])  # fmt: skip
-    header = [
-        "left out",
-        "method",
-        "studies",
-        *(f"{k:g}" for k in amounts),
-        "search on the same studies, median amount",
-    ]
+        for method in [name for name in METHODS if name in wide]:
+            # ImageNet accuracy and rates are known for some studies only: those are compared on their own.
+            own = wide[method].reindex(columns=amounts)
+            beside = wide["search"][middle][own[middle].notna()]
+            rows.append([f"a {left}", method, str(len(beside)), *(number(own[k].mean(), 2) for k in amounts),
+                         number(beside.mean(), 2)])  # fmt: skip
+    header = ["left out", "method", "studies", *(f"{k:g}" for k in amounts), f"search after {middle:g}, same studies"]
     return markdown(header, rows)
 
 
-def _beside(wide: pd.DataFrame, method: str, amounts: list[float]) -> str:
-    """Regret of the search on the studies on which a method is defined, at the amount in the middle."""
-    middle = amounts[len(amounts) // 2]
-    both = wide[wide[method].notna().all(axis=1)]
-    return number(both["search"][middle].mean(), 2)
+def search_short() -> str:
+    """One task left out, in words."""
+    ways = {"random": "by chance", "largest": "the largest first", "no history": "search without history",
+            "ranking": "down the list of `recommend`", "search": "**search**"}  # fmt: skip
+    part = _results().query("left == 'task' and unit == 'trials'")
+    means = part.groupby(["method", "amount"])["regret"].mean()
+    amounts = sorted(part["amount"].unique())
+    rows = [[words, *(number(means[name, k], 2) for k in amounts)] for name, words in ways.items()]
+    return markdown(["", *(f"{k:g} trial{'s' * (k > 1)}" for k in amounts)], rows)
 
 
 def search_hubs() -> str:
@@ -150,6 +148,6 @@ def search_evidence() -> str:
 
 
 TABLES = (
-    search_hubs, search_trials, search_cost, search_worse, search_stop, search_chance, search_speed, search_lab24,
+    search_short, search_hubs, search_trials, search_cost, search_worse, search_stop, search_chance, search_speed, search_lab24,
     search_evidence,
 )  # fmt: skip
