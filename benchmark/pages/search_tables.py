@@ -148,6 +148,6 @@ def search_evidence() -> str:
 
 
 TABLES = (
-    search_short, search_hubs, search_trials, search_cost, search_worse, search_stop, search_chance, search_speed, search_lab24,
-    search_evidence,
+    search_short, search_hubs, search_trials, search_cost, search_worse, search_stop, search_chance, search_speed,
+    search_lab24, search_evidence,
 )  # fmt: skip
