@@ -8,10 +8,11 @@ result is `holds` or `fails`, detail says what decided, the parts that fail afte
 
 What the statements leave open is read strictly. "Without large pre-training" is nothing beyond the images of
 ImageNet-1k, as far as anybody knows. Several "of" some families are models of them, as in E5, which asks for families
-beside; the detail says how many different ones they are of. The nine sets of E3 and E4 are those of E1, E7 and E10. A network at two input sizes is one network, a family with
-a version number the family without it. A transformer has attention in its operator graph, a convolutional network has
-none. Of MAE are weights that nothing was trained after. E2 and E8 are about expected scores: the gain of size is the
-best score of all models minus that of the best under 30 M parameters.
+beside; the detail says how many different ones they are of. The nine sets of E3 and E4 are those of E1, E7 and E10. A
+network at two input sizes is one network, a family with a version number the family without it. A transformer has
+attention in its operator graph, a convolutional network has none. Of MAE are weights that nothing was trained after.
+E2 and E8 are about expected scores: the gain of size is the best score of all models minus that of the best under 30
+M parameters.
 """
 
 from __future__ import annotations
