@@ -57,7 +57,7 @@ def search_short() -> str:
     means = part.groupby(["method", "amount"])["regret"].mean()
     amounts = sorted(part["amount"].unique())
     rows = [[words, *(number(means[name, k], 2) for k in amounts)] for name, words in ways.items()]
-    return markdown(["", *(f"{k:g} trial{'s' * (k > 1)}" for k in amounts)], rows)
+    return markdown(["", *(f"{k:g} trial{'s' if k > 1 else ''}" for k in amounts)], rows)
 
 
 def search_hubs() -> str:

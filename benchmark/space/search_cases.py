@@ -157,8 +157,9 @@ def keep(
     embeddings, models, deviation = load_known_embeddings(), list(space.models_), space.deviation_
     expected = [space.expected(embeddings.get(images)) for _, images in columns]
     path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"part of {path.name}")
     np.savez(
-        path,
+        partial,
         study=case.study, protocol=case.protocol, models=models, names=[name for name, _ in columns],
         truth=[case.table[name].reindex(models).to_numpy(dtype=float) for name, _ in columns],
         static=[history(images).reindex(models).to_numpy(dtype=float) for _, images in columns],
@@ -167,6 +168,7 @@ def keep(
         level_variance=deviation.level_variance, noise=deviation.noise, spreads=deviation.spreads,
         width=deviation.width,
     )  # fmt: skip
+    partial.replace(path)
 
 
 def cases(left: str, path: Path) -> Iterator[Case]:
