@@ -34,6 +34,9 @@ bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; abou
 	$(BIN)/python benchmark/space/certainty.py
 	$(BIN)/python benchmark/space/shortlist.py
 	$(BIN)/python benchmark/space/expectations.py
+	$(BIN)/python benchmark/space/new_tasks.py --folder build/new_tasks
+	$(BIN)/python benchmark/space/words.py --folder build/new_tasks
+	[ ! -d ../shared ] || $(BIN)/python benchmark/space/words.py --images ../shared/images
 	$(BIN)/python benchmark/space/search.py
 	$(BIN)/python benchmark/architectures/train_archi2vec.py
 	$(BIN)/python benchmark/architectures/cold_start.py
@@ -52,5 +55,7 @@ bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; abou
 	[ ! -d ../shared ] || $(BIN)/python benchmark/data/build_models.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/data/build_studies.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/data/build_throughput.py
+	$(BIN)/python -m tests.fuzz -n 500
+	$(BIN)/python benchmark/data/giving_back.py
 	$(BIN)/python benchmark/pages/documentation.py
 	$(BIN)/python benchmark/pages/tables.py

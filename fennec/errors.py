@@ -7,11 +7,23 @@ one line and maps the class to an exit code.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+TYPED = 200  # characters of what was typed that a message repeats
+LINE = 480  # characters of a message
 
 
 class FennecError(Exception):
-    """Root of all errors that Fennec raises on purpose."""
+    """Root of all errors that Fennec raises on purpose.
+
+    Args:
+        message: becomes one line that any terminal can show; what it quotes and what is longer than a line loses its
+            middle, so that nothing of any length that was typed or stood in a file comes back.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(clipped(str(message)))
 
 
 class InputError(FennecError, ValueError):
@@ -34,6 +46,10 @@ class ArtifactError(FennecError):
     """A saved recommender, space or proxy cannot be read."""
 
 
+class UnwritableError(FennecError, OSError):
+    """A file cannot be written: there is no room, or no right."""
+
+
 class OfflineError(FennecError):
     """Weights or data must be downloaded and the hub cannot be reached."""
 
@@ -51,11 +67,49 @@ class MissingExtraError(FennecError, ImportError):
 
 
 def said(error: BaseException) -> str:
-    """What an error says; nothing where its class, which is foreign code as well, fails at that."""
+    """What a foreign error says; nothing where its class, which is foreign code as well, fails at that.
+
+    Fennec calls its own faults unexpected and nothing else, so libraries may not.
+    """
     try:
-        return str(error)
+        return re.sub("(u|U)nexpected", r"\1nforeseen", str(error))
     except Exception:
         return ""
+
+
+def printable(text: str) -> str:
+    r"""Text that any terminal can show in one line: bytes that are no text, ends of lines and the like are escaped.
+
+    Example:
+        >>> printable("two\nlines")
+        'two\\nlines'
+    """
+    if text.isprintable():
+        return text
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def shown(text: str, n: int = TYPED) -> str:
+    """As much of a text as a message repeats: printable, and without its middle where it is long.
+
+    Example:
+        >>> shown("a" * 100 + "z", 20)
+        'aaaaaaaa ... aaaaaaz'
+    """
+    if len(text) > n:
+        text = f"{text[: n - n // 2 - 2]} ... {text[len(text) - n // 2 + 3 :]}"
+    text = printable(text)
+    return text if len(text) <= n else shown(text, n)
+
+
+def clipped(message: str) -> str:
+    """A message as one line of at most `LINE` characters that repeats at most `TYPED` of each text in it."""
+    if len(message) > LINE:
+        for long in (r"(?<=')[^']{%d,}(?=')", r"\S{%d,}"):
+            message = re.sub(long % (TYPED + 1), lambda text: shown(text[0]), message)
+    message = printable(" ".join(filter(None, (line.strip() for line in message.splitlines()))))
+    return message if len(message) <= LINE else shown(message, 3 * TYPED // 2)
 
 
 def did_you_mean(name: str, known: Iterable[str], *, n: int = 3) -> str:
@@ -73,6 +127,8 @@ def did_you_mean(name: str, known: Iterable[str], *, n: int = 3) -> str:
         >>> did_you_mean("resnet5O", ["resnet50", "vit"])
         "; did you mean 'resnet50'?"
     """
+    if len(name) > TYPED:
+        return ""
     lower: dict[str, str] = {}
     for candidate in known:
         lower.setdefault(candidate.lower(), candidate)

@@ -1,4 +1,4 @@
-"""From a dataset's name to what a recommendation needs: images, their task embedding, a fitted recommender."""
+"""From a dataset's name, or words, to what a recommendation needs: images, the task, a fitted recommender."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fennec.architectures.added import read_added
 from fennec.checkpoints.catalog import Catalog, load_catalog
+from fennec.errors import InputError
 from fennec.evidence.hubs import load_matrix
 from fennec.evidence.scores import load_scores
 from fennec.images.datasets import ImageDataset
@@ -18,6 +19,7 @@ from fennec.space.recommender import Recommender
 from fennec.tasks.embedding import TaskEmbedding, embed_dataset
 from fennec.tasks.embedding_files import load_known_embeddings
 from fennec.tasks.proxy import BUNDLED, Proxy
+from fennec.tasks.words import Task, describe_task
 
 
 @dataclass(frozen=True)
@@ -25,21 +27,39 @@ class Prepared:
     """What a recommendation needs.
 
     Attributes:
-        images: of the new task.
-        task: their embedding.
+        images: of the new task, None where it is only described.
+        task: their embedding, or the description that they join.
         recommender: fitted, with the models of the catalog placed.
         seconds: wall-clock time per stage.
     """
 
-    images: ImageDataset
-    task: TaskEmbedding
+    images: ImageDataset | None
+    task: Task
     recommender: Recommender
     seconds: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a person says of a task, as `describe_task` takes it.
+
+    Attributes:
+        about: what the pictures show.
+        classes: their names.
+        n_images: how many there will be.
+        encoder: of texts; the one that comes with Fennec when None.
+    """
+
+    about: str
+    classes: tuple[str, ...] = ()
+    n_images: int | None = None
+    encoder: str | None = None
+
+
 def prepare(
-    dataset: str | ImageDataset,
+    dataset: str | ImageDataset | None,
     *,
+    said: Said | None = None,
     study: str = "all",
     protocol: str | None = None,
     proxy: str = "fennec-mini",
@@ -53,7 +73,8 @@ def prepare(
     """Open a dataset, embed it, and load a recommender, or fit one where none is at hand.
 
     Args:
-        dataset: as `open_dataset` takes it.
+        dataset: as `open_dataset` takes it; None where the task is only described.
+        said: of the task.
         study: results to learn from: `all` published ones, or those of one study or hub.
         protocol: how models are to be adapted; finetune, or that of the study, when None.
         proxy: to look at the images with.
@@ -65,24 +86,48 @@ def prepare(
         report: told what comes next.
 
     Raises:
-        FennecError: as `open_dataset`, `published`, `Proxy.load` and `Recommender.load` do.
+        FennecError: as `open_dataset`, `published`, `Proxy.load`, `Recommender.load` and `describe_task` do.
     """
-    report("opening the images")
-    images = open_dataset(dataset, split=split)
-    report("loading the proxy")
-    start = time.perf_counter()
-    encoder = Proxy.load(proxy)
-    loaded = time.perf_counter()
+    seconds = {}
+    images = encoder = looked = None
+    if dataset is not None:
+        report("opening the images")
+        images = open_dataset(dataset, split=split)
+        report("loading the proxy")
+        start = time.perf_counter()
+        encoder = Proxy.load(proxy)
+        seconds["proxy"] = time.perf_counter() - start
     report("loading the transfer space")
+    start = time.perf_counter()
     if space is not None:
         recommender = Recommender.load(space, proxy=encoder)
     else:
-        recommender = published(study, protocol, encoder.name)
-    fitted = time.perf_counter()
-    report("looking at the images")
-    task = embed_dataset(images, encoder, max_images=max_images, random_state=random_state, progress=progress)
-    seconds = {"proxy": loaded - start, "space": fitted - loaded, "embedding": task.seconds}
+        recommender = published(study, protocol, proxy if encoder is None else encoder.name)
+    seconds["space"] = time.perf_counter() - start
+    if images is not None and encoder is not None:
+        report("looking at the images")
+        looked = embed_dataset(images, encoder, max_images=max_images, random_state=random_state, progress=progress)
+        seconds["embedding"] = looked.seconds
+    start = time.perf_counter()
+    task = _described(said, looked)
+    if said is not None:
+        seconds["words"] = time.perf_counter() - start
     return Prepared(images, task, recommender, seconds)
+
+
+def _described(said: Said | None, looked: TaskEmbedding | None) -> Task:
+    """The task from what was said of it and what was seen.
+
+    Raises:
+        InputError: neither, or what was said is not usable.
+    """
+    if said is not None:
+        return describe_task(
+            said.about, classes=said.classes, n_images=said.n_images, images=looked, encoder=said.encoder
+        )
+    if looked is None:
+        raise InputError("nothing is known of the task: give images, or say what they will show with --about")
+    return looked
 
 
 def published(study: str = "all", protocol: str | None = None, proxy: str = BUNDLED) -> Recommender:

@@ -30,7 +30,7 @@ PAGES = sorted(
 )
 LISTED = [page for page in PAGES if page.name != "CHANGELOG.md"]
 # Without a network these say so in one line; everything else must do its work.
-NETWORK = ("torchvision:", "--download", "--proxy ViT", "--rerank", "timm:vit_tiny", "push", "pull")
+NETWORK = ("torchvision:", "--download", "ViT-", "--rerank", "timm:vit_tiny", "push", "pull")
 ELSEWHERE = ("fennec ui", "fennec evaluate")  # serves until interrupted, takes long: test_ui.py, test_cli.py
 NAME = re.compile(r"(?<![\w./-])fennec(?:\.[A-Za-z_]\w*)+")
 NETWORKS = """
@@ -83,6 +83,7 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("tried.csv").write_text("model,value\nhf:microsoft/resnet-50,0.91\n")
     matrix = load_matrix("vit13")
     matrix.select(tasks=matrix.tasks[:4]).to_frame().replace(matrix.tasks[0], "pets").to_csv("ours.csv", index=False)
+    Path("new_tasks.csv").write_text("task,title,n_classes\npets,Pets of our street,2\n")
     Path("mynets.py").write_text(NETWORKS)
     torch.manual_seed(0)
     save_file(timm.create_model("resnet18").state_dict(), "r18.safetensors")

@@ -4,8 +4,8 @@
 
 Facts only: values become fractions, cells that the flags list as failed are left out, every column has one main
 metric. The same input gives the same tables. What each source is stands in `study_list.py`, the vocabulary in
-`study_columns.py`, tasks in `study_tasks.py`, repeats in `study_repeats.py`; ids of weights come from the catalog, so
-run `build_models.py` first.
+`study_columns.py`, tasks in `study_tasks.py`, repeats in `study_repeats.py`, what people gave in `data/contributed`;
+ids of weights come from the catalog, so run `build_models.py` first.
 """
 
 from __future__ import annotations
@@ -13,14 +13,20 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-from study_columns import COLUMN, columns_of, costs_of, main_metrics, read_cells
+from study_columns import columns_of, costs_of, read_cells
 from study_list import SOURCES, Source
-from study_repeats import agreement, repeats_of
+from study_repeats import repeats_of
 from study_tasks import build_tasks
 from study_weights import weights_ids, weights_of
+
+from fennec.checkpoints.catalog import Catalog, load_catalog
+from fennec.evidence.agreement import value_agreement
+from fennec.evidence.columns import COLUMN, main_metrics
+from fennec.evidence.contribution import card, facts_of
 
 RESULTS = Path(__file__).parents[1] / "results"
 EVIDENCE = ["study", "model", "weights", *COLUMN, "head", "value"]
@@ -77,26 +83,17 @@ def read_lab24() -> tuple[pd.DataFrame, int]:
     return frame, int((cells["status"] != "done").sum())
 
 
-def card(name: str, spec: Source, facts: dict[str, str]) -> str:
-    """Data card of one study."""
-    rows = {"paper": spec.paper, **facts, "caveats": spec.caveats}
-    return f"# {name}\n\n{spec.title}\n\n| | |\n| --- | --- |\n" + "".join(f"| {key} | {rows[key]} |\n" for key in rows)
-
-
-def facts_of(frame: pd.DataFrame, left_out: int, masked: int, percent: bool) -> dict[str, str]:
-    """What a card counts."""
-    protocols = frame.groupby("protocol")["budget"].unique()
-    n_columns = len(frame.drop_duplicates(COLUMN))
-    return {
-        "protocol and budget": "; ".join(f"{key} ({' / '.join(sorted(some))})" for key, some in protocols.items()),
-        "head on frozen features": ", ".join(sorted(set(frame["head"]) - {""})) or "-",
-        "metric": ", ".join(sorted(frame["metric"].unique())),
-        "unit": "fraction in [0, 1]" + (" (published in percent)" if percent else ""),
-        "size": f"{frame['model'].nunique()} models, {frame['task'].nunique()} tasks, {n_columns} columns, "
-        f"{len(frame)} cells",
-        "failed cells left out": f"{masked} (at or below chance, or one constant value)",
-        "other cells left out": f"{left_out} (not the main metric of a column, or too few models)",
-    }  # fmt: skip
+def read_contributed(folder: Path, catalog: Catalog) -> Iterator[tuple[str, dict, pd.DataFrame, int]]:
+    """Studies that people gave: name, what they are, cells of known models with their weights, and how many others."""
+    for path in sorted(folder.glob("*.json")):
+        about = json.loads(path.read_text(encoding="utf-8"))
+        cells = pd.read_csv(path.with_suffix(".csv"), keep_default_na=False)
+        cells["weights"] = [
+            catalog.id_of(weights or model) for weights, model in zip(cells["weights"], cells["model"], strict=True)
+        ]
+        known = cells[cells["weights"].notna()]
+        frame = main_metrics(known)
+        yield path.stem, about, frame, len(cells) - len(frame)
 
 
 def main() -> None:
@@ -105,6 +102,7 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--output", type=Path, default=Path("data"))
     parser.add_argument("--catalog", type=Path, default=Path("data/models.csv"))
+    parser.add_argument("--contributed", type=Path, default=Path("data/contributed"), help="studies that people gave")
     parser.add_argument("--repeats", type=Path, default=RESULTS / "repeats.csv", help="table of what agrees")
     arguments = parser.parse_args()
     shared, output = arguments.shared, arguments.output
@@ -123,9 +121,17 @@ def main() -> None:
     described["lab24"] = (LAB24, "this one", "Apache-2.0; the images stay with their sources", 0, failed)
 
     ids = weights_ids(arguments.catalog)
+    new_tasks = {}
+    for name, about, frame, left_out in read_contributed(arguments.contributed, load_catalog()):
+        frames[name] = frame.drop(columns="weights")
+        ids |= {(name, model): weights for model, weights in zip(frame["model"], frame["weights"], strict=True)}
+        spec = Source(about["title"], about["paper"], about["caveats"] or "-")
+        described[name] = (spec, about["repository"] or "-", about["licence"], left_out, about["failed"])
+        new_tasks |= about["tasks"]
+
     evidence = pd.concat(frame.assign(study=name) for name, frame in sorted(frames.items()))
     evidence["weights"] = [weights_of(ids, *row) for row in zip(evidence["study"], evidence["model"], strict=True)]
-    table = agreement(evidence)
+    table = value_agreement(evidence)
     table.to_csv(arguments.repeats, index=False, lineterminator="\n")
     repeats = repeats_of(sorted(frames), table)
 
@@ -134,11 +140,13 @@ def main() -> None:
         facts = {
             "repository and commit": repository,
             "licence of the repository": licence,
-            **facts_of(frames[name], left_out, masked, percent=name != "lab24"),
+            **facts_of(frames[name], left_out, masked, percent=name in SOURCES),
             "repeats": ", ".join(repeats[name]) or "-",
             "values in the package": "yes" if spec.shipped else "no",
         }
-        (output / "cards" / f"{name}.md").write_text(card(name, spec, facts), encoding="utf-8")
+        (output / "cards" / f"{name}.md").write_text(
+            card(name, spec.title, spec.paper, facts, spec.caveats), encoding="utf-8"
+        )
         studies[name] = dict(title=spec.title, paper=spec.paper, repository=repository, licence=licence,
                              repeats=repeats[name], shipped=spec.shipped)  # fmt: skip
     write_json(output / "studies.json", studies)
@@ -151,7 +159,7 @@ def main() -> None:
         output / "costs.csv", index=False, lineterminator="\n"
     )
     write_json(output / "hubs.json", hubs_of(frames, studies))
-    tasks = build_tasks(shared, set(shipped["task"]))
+    tasks = build_tasks(shared, set(shipped["task"]), new_tasks)
     tasks.to_csv(output / "tasks.csv", index=False, lineterminator="\n")
     classes = json.loads((shared / "transfer" / "class_names.json").read_text(encoding="utf-8"))
     write_json(output / "class_names.json", {task: classes[task] for task in tasks["task"] if task in classes})

@@ -12,28 +12,9 @@ from pathlib import Path
 import pandas as pd
 from study_list import Source
 
-KEY = ["model", "task", "metric", "protocol"]  # of a cell, as the sources write it
-COLUMN = ["task", "protocol", "metric", "budget"]  # of a study, as we write it
-FEWEST_MODELS = 3  # fewer cannot be put in an order worth learning from
-TRAINED = ("finetune", "linear_probe", "detection", "segmentation")  # these use labels of the task
+from fennec.evidence.columns import COLUMN, MAIN_METRICS, OTHER_METRICS, usual_budget
 
-# The rule for the main metric of a column: the first of these that at least FEWEST_MODELS models have. What counts
-# right answers comes first, then what counts every class alike, then what only orders; of several cut-offs the
-# strictest; of the two directions of image-text retrieval the one that looks for images; single-scale before
-# multi-scale segmentation; boxes before masks. The others say nearly the same again and stay out.
-MAIN_METRICS = (
-    "top1", "top1_best_layer", "multilabel_accuracy", "mAP", "mean_per_class", "balanced_accuracy", "f1_macro",
-    "mean_binary_accuracy", "user_loss_score", "mAP_macro", "roc_auc", "c_index", "lrap", "box_mAP", "ap50",
-    "ss_miou", "miou", "dice", "f1", "geobench_score", "mean_recall@1", "image_retrieval_recall@1",
-    "image_retrieval_recall@5", "jaccard_avg", "jaccard", "worst_income_top5", "worst_region_top1", "i2i_main",
-    "retrieval_mAP", "j_f", "recall", "clustering_nmi", "caption_score", "win_rate_vs_pixels",
-)  # fmt: skip
-# Known, and not the main metric of anything.
-OTHER_METRICS = {
-    "top5", "mask_mAP", "ms_miou", "pixel_accuracy", "text_retrieval_recall@1", "text_retrieval_recall@5",
-    "text_retrieval_recall@10", "image_retrieval_recall@10", "jaccard_10", "jaccard_12", "jaccard_10-12",
-    "jaccard_5", "jaccard_6", "jaccard_5-6", "top1_best_of_runs", "multilabel_accuracy_best_of_runs",
-}  # fmt: skip
+KEY = ["model", "task", "metric", "protocol"]  # of a cell, as the sources write it
 # What a run cost or how much runs differ: facts beside the performances.
 COSTS = ("fit_seconds", "gpu_mem_gb", "runs", "top1_sd", "multilabel_accuracy_sd")
 
@@ -115,8 +96,8 @@ def columns_of(cells: pd.DataFrame, source: Source) -> pd.DataFrame:
             parts.append(bands)
         variant = [", ".join(filter(None, row)) for row in zip(*parts, strict=True)]
         frame["model"] = frame["model"].str.replace(source.variant, "", regex=True)
-    trained = frame["protocol"].isin(TRAINED)
-    labels = trained.map({True: source.budget or "full", False: "none"})
+    usual = frame["protocol"].map(usual_budget)
+    labels = usual.replace("full", source.budget or "full")
     says_labels = pd.Series(attached, frame.index).str.contains("per class|%|images")
     frame["budget"] = [
         ", ".join(filter(None, (own_words if labelled else usual, "" if labelled else own_words, extra)))
@@ -128,20 +109,6 @@ def columns_of(cells: pd.DataFrame, source: Source) -> pd.DataFrame:
         here = frame["metric"].str.contains(pattern) | frame["task"].str.contains(pattern)
         frame.loc[here & frame["protocol"].isin(["linear_probe", "segmentation"]), "head"] = head
     return frame[["model", *COLUMN, "head", "value"]]
-
-
-def main_metrics(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the main metric of every column, by the rule above MAIN_METRICS; columns too short are left out."""
-    knn = frame["metric"].str.startswith("knn_")
-    plain = frame["metric"].str.removeprefix("knn_")
-    rank = plain.map({metric: rank for rank, metric in enumerate(MAIN_METRICS)})
-    ranked = frame.assign(knn=knn, rank=rank)[rank.notna()]
-    group = ["task", "protocol", "budget", "knn"]
-    enough = ranked.groupby([*group, "metric"])["model"].transform("nunique") >= FEWEST_MODELS
-    ranked = ranked[enough]
-    first = ranked.groupby(group)["rank"].transform("min")
-    chosen = ranked[ranked["rank"] == first].drop(columns=["knn", "rank"])
-    return chosen.sort_values([*COLUMN, "model"], ignore_index=True)
 
 
 def costs_of(cells: pd.DataFrame) -> pd.DataFrame:

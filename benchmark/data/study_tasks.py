@@ -102,8 +102,13 @@ def image_set(task: str) -> str:
     return task
 
 
-def build_tasks(shared: Path, used: set[str]) -> pd.DataFrame:
+def build_tasks(shared: Path, used: set[str], contributed: dict[str, dict[str, str]]) -> pd.DataFrame:
     """Facts of the tasks of all studies and of those with images, sorted by name.
+
+    Args:
+        shared: folder of published tables.
+        used: tasks of the studies.
+        contributed: facts that came with studies.
 
     Raises:
         KeyError: a task of which nothing is known.
@@ -118,6 +123,8 @@ def build_tasks(shared: Path, used: set[str]) -> pd.DataFrame:
             title, n_classes, n_train, domain, granularity, size = NEW_TASKS[task]
             facts = dict(title=title, n_classes=n_classes, n_train=n_train, domain=domain, granularity=granularity,
                          image_size=size)  # fmt: skip
+        elif task in contributed:
+            facts = contributed[task]
         elif task in with_images:
             facts = {"title": with_images[task]["title"]}
         elif (pack := shared / "images" / task / "dataset.json").exists():

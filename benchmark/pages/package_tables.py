@@ -40,6 +40,24 @@ def documentation() -> str:
     return markdown(["what", "value"], rows)
 
 
+def changed_files() -> str:
+    """Saved things that were changed: how many were refused in one line, used in full, or neither."""
+    results = pd.read_csv(RESULTS / "fuzz_saved.csv")
+    rows = [[str(cell) for cell in row] for row in results.itertuples(index=False)]
+    rows.append(["all", *(str(total) for total in results.drop(columns="kind").sum())])
+    return markdown(list(results.columns), rows)
+
+
+def giving_back() -> str:
+    """What is exported, and what checks find in damaged files."""
+    results = pd.read_csv(RESULTS / "giving_back.csv", keep_default_na=False)
+    rows = [
+        [row.what, row.found, row.wrong or "-", row.odd or "-", f"{row.seconds:.1f} s" if row.seconds else "-"]
+        for row in results.itertuples()
+    ]
+    return markdown(["what", "found", "wrong", "odd", "time"], rows)
+
+
 def sources() -> str:
     """Paper, repository and licence of every source of results, and the hubs made from it."""
     hubs: dict[str, list[str]] = {}
@@ -67,4 +85,4 @@ def _cards() -> dict[str, dict[str, str]]:
     }
 
 
-TABLES = (speed, scoring_time, documentation, sources, caveats)
+TABLES = (speed, scoring_time, documentation, giving_back, changed_files, sources, caveats)

@@ -1,8 +1,9 @@
-"""Pictures of the report and of the local page for the documentation, from a headless Chromium.
+"""Pictures of the report and of both pages for the documentation, from a headless Chromium.
 
     python benchmark/pages/screenshots.py sklearn:digits
 
-Writes `docs/screenshots/*.png` (report at desktop and phone width, light and dark, and the page after an answer).
+Writes `docs/screenshots/*.png` (report at desktop and phone width, light and dark, how far studies
+agree, and the local page after an answer).
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ def main() -> None:
     dataset = parser.parse_args().dataset
     TARGET.mkdir(parents=True, exist_ok=True)
     report = Path(tempfile.mkdtemp()) / "report.html"
+    leaderboard = report.with_name("leaderboard.html")
+    subprocess.run([sys.executable, "-m", "fennec.cli.main", "evidence", "html", str(leaderboard)], check=True)
     subprocess.run([sys.executable, "-m", "fennec.cli.main", "recommend", dataset, "--html", str(report)], check=True)
     served = serve()
     try:
@@ -63,6 +66,9 @@ def main() -> None:
                 page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
                 page.goto(report.as_uri())
                 shoot(page, name, height)
+            page = browser.new_page(viewport={"width": 1100, "height": 900})
+            page.goto(f"{leaderboard.as_uri()}#agreement")
+            shoot(page, "leaderboard", 1150)
             page = browser.new_page(viewport={"width": 1100, "height": 900})
             page.goto(f"http://127.0.0.1:{PORT}")
             page.get_by_label("Folder of images").fill(dataset)

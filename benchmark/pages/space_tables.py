@@ -185,13 +185,13 @@ def calibration() -> str:
 
 def shortlist() -> str:
     """Regret of the K first of three lists, and trust in differences, mean over studies or hubs."""
-    results = pd.read_csv(RESULTS / "shortlist.csv")
+    results = pd.read_parquet(RESULTS / "shortlist.parquet")
     means = results.groupby(["left", "list", "measure", "study"])["value"].mean().groupby(level=[0, 1, 2]).mean()
     wide = means.unstack()
     rows = [
         [f"a {left}", name, *(number(wide.loc[(left, name), f"regret@{k}"], 2) for k in (1, 3, 5, 10)),
          f"{wide.loc[(left, name), 'params@1']:.0f} M", number(wide.loc[(left, name), "difference@80"], 2)]
-        for left in ("study", "task") for name in ("siblings", "two of a network", "default")
+        for left in ("study", "task") for name in ("siblings", "two of a network", "worth its size", "default")
     ]  # fmt: skip
     header = ["left out", "list", *(f"lost with {k}" for k in (1, 3, 5, 10)), "size of the first", "differences inside"]
     return markdown(header, rows)
@@ -271,7 +271,62 @@ def proxies_in_the_space() -> str:
     return markdown(["proxy", *EVALUATED_HUBS, "mean"], rows)
 
 
+SAID = ["images", "words", "both", "words in use", "both in use"]
+
+
+def words() -> str:
+    """What words, images and both gain over neither, with tasks and with studies left out."""
+    rows = []
+    for (left, protocol, tasks), part in pd.read_csv(RESULTS / "words.csv").groupby(
+        ["left", "protocol", "tasks"], sort=False
+    ):
+        if protocol != "all" and tasks != "all":
+            continue
+        lines = part.set_index("method")
+        gains = [f"{line.gain:+.3f} [{line.low:+.3f}, {line.high:+.3f}]"
+                 for line in lines.loc[SAID].itertuples()]  # fmt: skip
+        what = tasks if protocol == "all" else protocol.replace("_", " ")
+        neither = lines.loc["neither"]
+        rows.append([f"{left} left out: {what}", f"{neither['n_tasks']:.0f} ({neither['n_units']:.0f})",
+                     number(neither["tau_w"]), *gains])  # fmt: skip
+    header = ["", "tasks (image sets or studies)", "neither", *(f"{method} - neither" for method in SAID)]
+    return markdown(header, rows)
+
+
+def words_of() -> str:
+    """What a description needs: class names, and known tasks that are described too."""
+    table = pd.read_csv(RESULTS / "words.csv").query("protocol == 'all' and tasks == 'all'")
+    rows = [
+        [f"{line.left} left out: {line.method}", f"{line.gain:+.3f} [{line.low:+.3f}, {line.high:+.3f}]"]
+        for line in table.itertuples()
+        if str(line.method).startswith("words")
+    ]
+    return markdown(["", "gain over neither [95 %]"], rows)
+
+
+def words_packs() -> str:
+    """Answers to words beside those to pictures."""
+    table = pd.read_csv(RESULTS / "words_packs.csv").fillna("")
+    rows = []
+    for (pack, about), part in table.groupby(["pack", "description"], sort=False):
+        line = part.set_index("method")
+        seen, told = line.loc["images"], line.loc["words"]
+        both = len(set(seen["best"].split()) & set(told["best"].split()))
+        rows.append([f"{pack}: {about}", seen["nearest"], number(seen["resemblance"]), told["nearest in words"] or "-",
+                     number(told["resemblance"]), number(told["agreement with images"]), f"{both} of 5"])  # fmt: skip
+    header = ["", "nearest by pictures (distance)", "resemblance", "nearest by words (share)", "resemblance",
+              "agreement of the two orders", "of the first five in common"]  # fmt: skip
+    return markdown(header, rows)
+
+
+def words_time() -> str:
+    """Seconds of a query in words."""
+    table = pd.read_csv(RESULTS / "words_time.csv")
+    rows = [[line.what, f"{1000 * line.seconds:.0f} ms", f"{line.of_target:.2f}"] for line in table.itertuples()]
+    return markdown(["", "time", "of 50 ms"], rows)
+
+
 TABLES = (
     front_page, leave_one_study_out, leave_one_study_out_all, leave_one_task_out, measures, duels, coverage,
     calibration, shortlist, expectations, shipped_spaces, portfolio, resemblance, partial_knowledge,
-    proxies_in_the_space)  # fmt: skip
+    proxies_in_the_space, words, words_of, words_packs, words_time)  # fmt: skip

@@ -2,7 +2,7 @@
 
     python benchmark/space/shortlist.py [--left study --left task]
 
-Left out as in `certainty.py`. Writes `shortlist.csv` (left, study, protocol, task, list, measure, value): list is
+Left out as in `certainty.py`. Writes `shortlist.parquet` (left, study, protocol, task, list, measure, value): list is
 `siblings` (the first as they come), `two of a network` (at most two checkpoints of one network), `worth its size` (as
 well none where one of a fifth of the size is expected within a point) or `default` (as well none trained only for a
 subject that the nearest known tasks do not show); measures are `regret@K` in points and `params@1`,
@@ -74,7 +74,7 @@ def main() -> None:
             if np.isfinite(case[5]).sum() > max(SIZES) / 2:
                 rows += [(left, *case[:3], *values) for values in measured(case)]
     table = pd.DataFrame(rows, columns=["left", "study", "protocol", "task", "list", "measure", "value"])
-    table.round(4).to_csv(RESULTS / "shortlist.csv", index=False)
+    table.round(4).to_parquet(RESULTS / "shortlist.parquet", index=False)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,48 @@ the known architecture vectors.
 
 from __future__ import annotations
 
-import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fennec.errors import ArtifactError
+from fennec.files import read_as
 from fennec.settings import home_dir
+from fennec.typed import LARGE, check_between
+
+LIMIT = 10**8  # bytes of the file
+
+
+@dataclass(frozen=True)
+class AddedModel:
+    """Fields of a catalog record, and of a new network what archi2vec says of it."""
+
+    library: str
+    architecture: str
+    backbone: str
+    tag: str = ""
+    family: str = ""
+    params: int | None = None
+    gmacs: float | None = None
+    input_size: int | None = None
+    pretraining_data: str = ""
+    pretraining_images: int | None = None
+    pretraining_method: str = ""
+    finetuned_on: str = ""
+    license: str = ""
+    vector: tuple[float, ...] | None = None
+    quality: float | None = None
+
+    def __post_init__(self) -> None:
+        check_between(
+            1, 2**53, params=self.params, input_size=self.input_size, pretraining_images=self.pretraining_images
+        )
+        check_between(0, LARGE, gmacs=self.gmacs)
+        for number in (self.quality, *(self.vector or ())):
+            check_between(-LARGE, LARGE, vector_or_quality=number)
+        if (self.vector is None) != (self.quality is None):
+            raise ValueError("'vector' and 'quality' go together")
 
 
 def read_added() -> dict[str, dict[str, Any]]:
@@ -19,11 +56,19 @@ def read_added() -> dict[str, dict[str, Any]]:
     Raises:
         ArtifactError: the file is damaged.
     """
-    path = home_dir() / "added_models.json"
-    if not path.exists():
+    path = added_models()
+    if not os.path.lexists(path):
         return {}
     try:
-        added = json.loads(path.read_text(encoding="utf-8"))
-        return {str(model): dict(entry) for model, entry in added.items()}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+        added = read_as(dict[str, AddedModel], path, limit=LIMIT, more=True)
+    except (OSError, ArtifactError) as error:
         raise ArtifactError(f"'{path}' is damaged ({error}); remove it and add the models again") from error
+    return {
+        model: {name: value for name, value in vars(entry).items() if value is not None}
+        for model, entry in added.items()
+    }
+
+
+def added_models() -> Path:
+    """Where the file is."""
+    return home_dir() / "added_models.json"

@@ -9,10 +9,10 @@ operators.
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fennec.errors import ArtifactError
+from fennec.files import as_json, read_file, write_whole
+from fennec.typed import Table, check_between, check_values, read_json, read_tensors, typed
 
 from .graph import ATTRIBUTES, KINDS, VERSION, ArchitectureGraph
 
@@ -35,10 +37,32 @@ with warnings.catch_warnings():
 logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
+LIMIT = 10**9  # bytes of the file
 MASKED = len(KINDS)  # the kind of an operator that is hidden
 N_FREQUENCIES = 4  # waves that tell the place along the depth
 TEMPERATURE = 0.1  # of the contrastive loss
 QUANTITIES = ("params", "macs", "n_nodes", "depth")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Those of `GraphEncoder`."""
+
+    width: int
+    n_layers: int
+    n_components: int
+
+    def __post_init__(self) -> None:
+        check_between(1, 4096, **asdict(self))
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the file says beside its tensors."""
+
+    format_version: int
+    graph_version: int
+    settings: Settings
 
 
 class DirectedLayer(nn.Module):
@@ -253,10 +277,7 @@ class Archi2Vec:
         header = {"format_version": FORMAT_VERSION, "graph_version": VERSION, "settings": self.encoder.settings}
         tensors = {f"encoder.{name}": value.contiguous() for name, value in self.encoder.state_dict().items()}
         tensors |= {"mean": self.mean, "deviation": self.deviation}
-        target = Path(path)
-        partial = target.with_name(target.name + ".part")
-        partial.write_bytes(save(tensors, metadata={"fennec": json.dumps(header)}))
-        partial.replace(target)
+        write_whole(Path(path), save(tensors, metadata={"fennec": as_json(header, indent=None)}))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -265,21 +286,24 @@ class Archi2Vec:
         Raises:
             ArtifactError: the file is missing, damaged, newer, or made for other graphs.
         """
-        from safetensors import SafetensorError, safe_open
-
         try:
-            with safe_open(path, framework="pt") as file:
-                header = json.loads((file.metadata() or {}).get("fennec", "{}"))
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        except (SafetensorError, OSError, json.JSONDecodeError) as error:
+            arrays, texts = read_tensors(read_file(Path(path), limit=LIMIT))
+            header = typed(Header, read_json(texts.get("fennec", "{}").encode()), where="its header")
+            for name, array in arrays.items():
+                check_values(name, array, Table(array.shape))
+        except (OSError, ArtifactError) as error:
             raise ArtifactError(f"'{path}' holds no archi2vec weights ({error})") from error
-        if header.get("format_version") != FORMAT_VERSION or header.get("graph_version") != VERSION:
+        if header.format_version != FORMAT_VERSION or header.graph_version != VERSION:
             raise ArtifactError(f"'{path}' is of another version of Fennec; train it again or update Fennec")
-        encoder = GraphEncoder(**header["settings"])
-        encoder.load_state_dict(
-            {name.removeprefix("encoder."): value for name, value in tensors.items() if name.startswith("encoder.")}
-        )
-        return cls(encoder, tensors["mean"], tensors["deviation"])
+        tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        try:
+            encoder = GraphEncoder(**asdict(header.settings))
+            encoder.load_state_dict(
+                {name.removeprefix("encoder."): value for name, value in tensors.items() if name.startswith("encoder.")}
+            )
+            return cls(encoder, tensors["mean"], tensors["deviation"])
+        except (KeyError, RuntimeError, TypeError) as error:
+            raise ArtifactError(f"'{path}' holds no archi2vec weights ({str(error)[:200]})") from error
 
 
 def _quantities(graphs: Sequence[ArchitectureGraph]) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import io
 import warnings
 import zipfile
 import zlib
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fennec.errors import ArtifactError, InputError
+from fennec.files import write_whole
 from fennec.settings import data_dir
 
 if TYPE_CHECKING:
@@ -180,25 +182,22 @@ def save_graphs(graphs: Sequence[ArchitectureGraph], path: str | Path) -> None:
     distinct = {graph.hash: graph for graph in graphs}
     place = {digest: index for index, digest in enumerate(distinct)}
     parts = list(distinct.values())
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".part")
-    with partial.open("wb") as file:
-        np.savez_compressed(
-            file,
-            version=np.array(VERSION),
-            names=np.array([graph.name for graph in graphs]),
-            places=np.array([place[graph.hash] for graph in graphs], dtype=np.int32),
-            unknown=np.array([" ".join(graph.unknown) for graph in parts]),
-            n_nodes=np.array([graph.n_nodes for graph in parts], dtype=np.int32),
-            n_edges=np.array([graph.edges.shape[1] for graph in parts], dtype=np.int32),
-            kinds=np.concatenate([graph.kinds for graph in parts]),
-            # columns one after another, edges as steps back: nearly equal neighbours compress well
-            attributes=np.concatenate([graph.attributes for graph in parts]).T,
-            targets=np.concatenate([graph.edges[1] for graph in parts]),
-            steps=np.concatenate([graph.edges[1] - graph.edges[0] for graph in parts]),
-        )
-    partial.replace(target)
+    file = io.BytesIO()
+    np.savez_compressed(
+        file,
+        version=np.array(VERSION),
+        names=np.array([graph.name for graph in graphs]),
+        places=np.array([place[graph.hash] for graph in graphs], dtype=np.int32),
+        unknown=np.array([" ".join(graph.unknown) for graph in parts]),
+        n_nodes=np.array([graph.n_nodes for graph in parts], dtype=np.int32),
+        n_edges=np.array([graph.edges.shape[1] for graph in parts], dtype=np.int32),
+        kinds=np.concatenate([graph.kinds for graph in parts]),
+        # columns one after another, edges as steps back: nearly equal neighbours compress well
+        attributes=np.concatenate([graph.attributes for graph in parts]).T,
+        targets=np.concatenate([graph.edges[1] for graph in parts]),
+        steps=np.concatenate([graph.edges[1] - graph.edges[0] for graph in parts]),
+    )
+    write_whole(Path(path), file.getvalue())
 
 
 @cache

@@ -6,7 +6,9 @@ reading it needs neither torch nor a graph.
 
 from __future__ import annotations
 
+import io
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -16,14 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fennec.errors import ArtifactError, UnknownModelError, did_you_mean
+from fennec.files import read_file, write_whole
 from fennec.settings import data_dir
+from fennec.typed import Table, check_different, check_tensors
 
-from .added import read_added
+from .added import added_models, read_added
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Floats = NDArray[np.float64]
+LIMIT = 10**9  # bytes of the file
+SCHEMA = {"vectors": Table(("architectures", "components")), "quality": Table(("architectures",))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,16 +99,14 @@ class ArchitectureVectors:
 
     def save(self, path: str | Path) -> None:
         """Write to a compressed file (to a temporary name, then renamed)."""
-        target = Path(path)
-        partial = target.with_name(target.name + ".part")
-        with partial.open("wb") as file:
-            np.savez_compressed(
-                file,
-                names=np.array(self.names),
-                vectors=self.vectors.astype(np.float32),
-                quality=self.quality.astype(np.float32),
-            )
-        partial.replace(target)
+        file = io.BytesIO()
+        np.savez_compressed(
+            file,
+            names=np.array(self.names),
+            vectors=self.vectors.astype(np.float32),
+            quality=self.quality.astype(np.float32),
+        )
+        write_whole(Path(path), file.getvalue())
 
     @classmethod
     def load(cls, path: str | Path) -> ArchitectureVectors:
@@ -112,11 +116,14 @@ class ArchitectureVectors:
             ArtifactError: the file is missing or damaged.
         """
         try:
-            with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                names, vectors, quality = file["names"].tolist(), file["vectors"], file["quality"]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+            with np.load(io.BytesIO(read_file(Path(path), limit=LIMIT)), allow_pickle=False) as file:
+                found = {name: file[name] for name in file.files}
+            names = tuple(map(str, np.atleast_1d(found.pop("names", np.zeros(0)))))
+            check_tensors(found, SCHEMA, {"architectures": len(names)})
+            check_different(names=names)
+        except (OSError, ValueError, ArtifactError, zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise ArtifactError(f"'{path}' holds no architecture vectors ({error})") from error
-        return cls(tuple(names), vectors.astype(np.float64), quality.astype(np.float64))
+        return cls(names, found["vectors"].astype(np.float64), found["quality"].astype(np.float64))
 
 
 @cache
@@ -126,6 +133,12 @@ def load_known_vectors() -> ArchitectureVectors:
     new = {entry["backbone"]: entry for entry in read_added().values() if "vector" in entry}
     if not new:
         return known
+    for name, entry in new.items():
+        if len(entry["vector"]) != known.vectors.shape[1]:
+            raise ArtifactError(
+                f"'{added_models()}' is damaged (the vector of '{name}' has {len(entry['vector'])} numbers; expected "
+                f"{known.vectors.shape[1]}); remove it and add the models again"
+            )
     return ArchitectureVectors(
         (*known.names, *new),
         np.concatenate([known.vectors, np.array([entry["vector"] for entry in new.values()], dtype=np.float64)]),

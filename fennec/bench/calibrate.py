@@ -19,6 +19,7 @@ NETWORKS = ("resnet18", "vit_tiny_patch16_224")  # convolutions and attention, s
 CPU_BATCH = 8
 LARGE_BATCH = 128  # of accelerators: the rates of the table are those of large batches
 N_WARM = 2
+MAX_SECONDS = 3600
 
 
 def calibrate(
@@ -48,8 +49,11 @@ def calibrate(
     place = device or default_device()
     like = like or ("i7-12700h" if place == "cpu" else TRAINED_ON)
     check_device(like)
-    if not seconds > 0 or not networks:
-        raise InputError(f"expected at least one network and a time above 0 s, got {len(networks)} and {seconds} s")
+    if not 0 < seconds <= MAX_SECONDS or not networks:
+        raise InputError(
+            f"expected at least one network and a time above 0 s and up to {MAX_SECONDS} s, got {len(networks)} and "
+            f"{seconds} s"
+        )
     known, works = load_known_workloads()
     for name in networks:
         if f"timm:{name}" not in known:

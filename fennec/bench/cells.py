@@ -5,22 +5,74 @@ In: records of `fennec.bench`. Out: files, written whole or not at all, and the 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-from fennec.errors import FennecError, InputError
+from fennec.errors import ArtifactError, FennecError, InputError, UnwritableError
 from fennec.evidence.matrix import TransferMatrix
-from fennec.files import write_whole
+from fennec.files import as_json, read_file, write_whole
+from fennec.typed import LARGE, check_between, read_json, typed
 
 if TYPE_CHECKING:
     import pandas as pd
 
+logger = logging.getLogger(__name__)
+
 FORMAT_VERSION = 1
+LIMIT = 10**8  # bytes of a record
 Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a record says of its protocol."""
+
+    kind: str
+    n_train: int | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        check_between(1, LARGE, n_train=self.n_train, threads=self.threads)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A record of a cell that failed, as far as it is read; a record may say more."""
+
+    format: int
+    model: str
+    task: str
+    status: Literal["failed"]
+    protocol_name: str
+    protocol: Budget
+    seed: int
+    error: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """A record of a cell that was measured, as far as it is read."""
+
+    format: int
+    model: str
+    task: str
+    status: Literal["done"]
+    protocol_name: str
+    protocol: Budget
+    seed: int
+    metric: str
+    value: float
+    seconds: float | None
+    peak_mb: float | None
+
+    def __post_init__(self) -> None:
+        check_between(-LARGE, LARGE, value=self.value)
 
 
 @dataclass(frozen=True)
@@ -59,11 +111,9 @@ def write_record(folder: Path, cell: Cell, record: Record) -> None:
     """
     path = folder / cell.path
     try:
-        write_whole(path, json.dumps({"format": FORMAT_VERSION, **record}, indent=1) + "\n")
-    except OSError as error:
-        raise FennecError(
-            f"cannot write '{path}' ({error.strerror}); cells already written are kept, make room and run it again"
-        ) from error
+        write_whole(path, as_json({"format": FORMAT_VERSION, **record}) + "\n")
+    except UnwritableError as error:
+        raise FennecError(f"{error}; cells already written are kept, make room and run it again") from error
 
 
 def read_record(path: Path) -> Record | None:
@@ -71,20 +121,27 @@ def read_record(path: Path) -> Record | None:
 
     Raises:
         InputError: it was written by a newer version.
+        OSError: there is no right to read it.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
+        return _read(path)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ArtifactError):
         return None
-    if not isinstance(record, dict) or not {"format", "model", "task", "status"} <= set(record):
-        return None
-    if record["format"] > FORMAT_VERSION:
-        raise InputError(f"'{path}' has format {record['format']}, this version reads up to {FORMAT_VERSION}; update")
+
+
+def _read(path: Path) -> Record:
+    record = read_json(read_file(path, limit=LIMIT))
+    if not isinstance(record, dict):
+        raise ArtifactError("no record of a cell")
+    version = record.get("format")
+    if type(version) is int and version > FORMAT_VERSION:
+        raise InputError(f"'{path}' has format {version}, this version reads up to {FORMAT_VERSION}; update")
+    typed(Done if record.get("status") == "done" else Failed, record, where="the record", more=True)
     return record
 
 
 def iter_records(folder: str | Path) -> Iterator[Record]:
-    """All readable records of a folder, in the order of their names.
+    """All readable records of a folder, in the order of their names; of damaged ones the log says so.
 
     Raises:
         InputError: there is no such folder.
@@ -92,8 +149,17 @@ def iter_records(folder: str | Path) -> Iterator[Record]:
     if not Path(folder).is_dir():
         raise InputError(f"no folder of results at '{folder}'; 'fennec bench' makes one")
     for path in sorted(Path(folder).rglob("*.json")):
-        if (record := read_record(path)) is not None:
-            yield record
+        if path.parent in (Path(folder), Path(folder) / "scores"):  # of `run` and `metric_scores`
+            continue
+        try:
+            yield _read(path)
+        except (FileNotFoundError, IsADirectoryError, ArtifactError) as error:
+            _say_once(path, str(error))
+
+
+@cache
+def _say_once(path: Path, reason: str) -> None:
+    logger.warning("left out '%s', which is damaged (%s); run 'fennec bench' again", path, reason)
 
 
 def measured_models(folder: str | Path, *, protocol: str | None = None) -> dict[str, Record]:
@@ -113,6 +179,18 @@ def measured_models(folder: str | Path, *, protocol: str | None = None) -> dict[
     if not models:
         raise InputError(f"'{folder}' holds no results; 'fennec bench' writes them")
     return models
+
+
+def one_budget(models: Mapping[str, Record], folder: str | Path) -> Record:
+    """The protocol of the first of `measured_models`, which says how many images the models saw.
+
+    Raises:
+        InputError: its record does not say so.
+    """
+    model, budget = next(iter(models.items()))
+    if budget.get("n_train") is None or budget.get("threads") is None:
+        raise InputError(f"the protocol of '{model}' in '{folder}' lacks n_train or threads; measure it again")
+    return budget
 
 
 def results_frame(folder: str | Path) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from fennec.errors import InputError
 from fennec.evidence.hubs import load_matrix
 from fennec.evidence.matrix import TransferMatrix
+from fennec.files import alone
 from fennec.settings import data_dir
 from fennec.tasks.embedding import TaskEmbedding
 from fennec.tasks.embedding_files import file_name, load_embeddings, save_embeddings
@@ -124,15 +125,21 @@ def embed_tasks(
     from fennec.images.task_images import open_task
     from fennec.tasks.embedding import embed_dataset
 
-    from .cells import measured_models
+    from .cells import measured_models, one_budget
 
-    n_train = next(iter(measured_models(folder, protocol=protocol).values()))["n_train"]
+    n_train = one_budget(measured_models(folder, protocol=protocol), folder)["n_train"]
     path = folder / "embeddings" / file_name(proxy.name)
-    kept = load_embeddings(path) if path.is_file() else {}
-    found = {task: embedding for task, embedding in kept.items() if embedding.fingerprint == proxy.fingerprint}
+
+    def kept() -> dict[str, TaskEmbedding]:
+        stored = load_embeddings(path) if path.is_file() else {}
+        return {task: embedding for task, embedding in stored.items() if embedding.fingerprint == proxy.fingerprint}
+
+    found = kept()
     for task, source in tasks.items():
         if task not in found:
-            found[task] = embed_dataset(open_task(source, n_train=n_train).train, proxy, max_images=n_train)
-            save_embeddings(path, found)
+            new = {task: embed_dataset(open_task(source, n_train=n_train).train, proxy, max_images=n_train)}
+            with alone(path):  # another process may have embedded others meanwhile
+                found = {**kept(), **found, **new}
+                save_embeddings(path, found)
             report(f"embedded {task}: {found[task].taken}")
     return found

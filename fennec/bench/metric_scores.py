@@ -6,7 +6,6 @@ computed anew, since their time is part of the answer. In: results of `fennec be
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from fennec.errors import FennecError
-from fennec.files import write_whole
+from fennec.errors import ArtifactError, FennecError
+from fennec.files import as_json, read_as, write_whole
 from fennec.memory import forget_peak, peak_megabytes
 from fennec.metrics import METRICS
 
-from .cells import measured_models
+from .cells import measured_models, one_budget
 from .engines import WorkerDiedError, run_jobs
 
 if TYPE_CHECKING:
@@ -51,6 +50,19 @@ class ScoreJob:
     weights: tuple[tuple[str, str], ...]
     n_train: int
     threads: int
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One row of the file of a task, as `COLUMNS` says."""
+
+    task: str
+    model: str
+    metric: str
+    score: float | None
+    reason: str
+    seconds: float
+    peak_mb: float | None
 
 
 def score_task(job: ScoreJob, device: str) -> list[dict[str, Any]]:
@@ -156,7 +168,7 @@ def score_results(
 
     root = Path(folder)
     models = measured_models(root, protocol=protocol)
-    budget = next(iter(models.values()))
+    budget = one_budget(models, root)
     pairs = tuple(sorted((weights or {}).items()))
     rows: list[dict[str, Any]] = []
     jobs = []
@@ -171,7 +183,7 @@ def score_results(
     for job, found in run_jobs(score_task, jobs, engine=engine, workers=workers, devices=devices):
         if isinstance(found, WorkerDiedError):
             raise FennecError(f"metrics on '{job.task}': {found}; use fewer workers")
-        write_whole(_path(root, job.task), json.dumps(found) + "\n")
+        write_whole(_path(root, job.task), as_json(found, indent=None) + "\n")
         rows += found
         report(f"scored {len(job.models)} models on {job.task}")
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -182,7 +194,9 @@ def _path(root: Path, task: str) -> Path:
 
 
 def _read(root: Path, task: str) -> list[dict[str, Any]]:
+    """Rows of one task, none where there are none or they are damaged: it is scored again."""
     try:
-        return list(json.loads(_path(root, task).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+        rows = read_as(tuple[ScoreRow, ...], _path(root, task), limit=10**9)
+    except (FileNotFoundError, ArtifactError):
         return []
+    return [vars(row) for row in rows]

@@ -76,6 +76,12 @@ class Protocol:
         for name in ("learning_rates", "weight_decays", "strengths"):
             if not getattr(self, name):
                 raise InputError(f"no {name}; expected at least one")
+            least = 0.0 if name == "weight_decays" else math.ulp(0.0)
+            for value in getattr(self, name):
+                if not least <= value < math.inf:
+                    raise InputError(
+                        f"{value} is among {name}; expected finite numbers {'of at least' if not least else 'above'} 0"
+                    )
 
     @property
     def name(self) -> str:

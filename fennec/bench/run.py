@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.metadata
-import json
 import os
 import platform
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fennec.errors import FennecError, InputError, ModelFailedError, said
-from fennec.files import write_whole
+from fennec.errors import ArtifactError, FennecError, InputError, ModelFailedError, UnwritableError, said, shown
+from fennec.files import change_json, read_as
 from fennec.memory import forget_peak, peak_megabytes
 
 from .cells import Cell, Record, read_record, write_record
@@ -148,8 +148,8 @@ def make_jobs(
         if name not in models:
             raise InputError(f"weights are given for '{name}', which is not among the models")
     index, _, count = shard.partition("/")
-    if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
-        raise InputError(f"shard is '{shard}'; expected i/n, such as 2/4")
+    if not (re.fullmatch("[0-9]{1,9}/[0-9]{1,9}", shard) and 1 <= int(index) <= int(count)):
+        raise InputError(f"shard is '{shown(shard)}'; expected i/n, such as 2/4")
     jobs = [
         Job(model, task, source, protocol, seed, (weights or {}).get(model))
         for seed in seeds
@@ -296,27 +296,39 @@ def claim_cell(root: Path, cell: Cell) -> BaseFileLock | None:
 
 def note_tasks(root: Path, jobs: Sequence[Job]) -> None:
     """Remember which dataset each task is, so that `fennec fit --results` can embed it."""
-    before = read_tasks(root)
-    known = dict(before)
-    for job in jobs:
-        if known.setdefault(job.task, job.source) != job.source:
-            raise InputError(
-                f"task '{job.task}' of '{root}' is '{known[job.task]}', not '{job.source}'; use another name"
-            )
-    if known == before:
+
+    def known() -> dict[str, str]:
+        tasks = read_tasks(root)
+        for job in jobs:
+            if tasks.setdefault(job.task, job.source) != job.source:
+                raise InputError(
+                    f"task '{job.task}' of '{root}' is '{tasks[job.task]}', not '{job.source}'; use another name"
+                )
+        return tasks
+
+    if known() == read_tasks(root):
         return
     try:
-        write_whole(root / "tasks.json", json.dumps(known, indent=1) + "\n")
-    except OSError as error:
-        raise FennecError(f"cannot write to '{root}' ({error.strerror}); make room and run it again") from error
+        change_json(root / "tasks.json", known)
+    except UnwritableError as error:
+        raise FennecError(f"{error}; make room and run it again") from error
 
 
 def read_tasks(folder: str | Path) -> dict[str, str]:
-    """Dataset of every task of a folder of results, empty where the folder is new or its list is damaged."""
+    """Dataset of every task of a folder of results, empty where the folder is new.
+
+    Raises:
+        ArtifactError: the list is damaged.
+    """
+    path = Path(folder) / "tasks.json"
     try:
-        return dict(json.loads((Path(folder) / "tasks.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return read_as(dict[str, str], path, limit=10**8)
+    except FileNotFoundError:
         return {}
+    except (OSError, ArtifactError) as error:
+        raise ArtifactError(
+            f"'{path}' is damaged ({error}); delete it and run 'fennec bench' again with all tasks, cells are kept"
+        ) from error
 
 
 def _versions() -> dict[str, str]:

@@ -6,15 +6,14 @@ In: a timm name, a Hugging Face timm id, or the path of a function that makes a 
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from fennec.architectures.added import read_added
+from fennec.architectures.added import added_models, read_added
 from fennec.architectures.build import build_architecture, family_of
 from fennec.architectures.vectors import load_known_vectors
 from fennec.errors import InputError
-from fennec.files import write_whole
-from fennec.settings import data_dir, home_dir
+from fennec.files import change_json
+from fennec.settings import data_dir
 
 from .catalog import load_catalog
 from .encoders import Encoder
@@ -93,8 +92,7 @@ def add_model(
         encoder = Archi2Vec.load(data_dir() / "archi2vec.safetensors")
         vectors = encoder.encode([graph])
         entry |= {"vector": vectors[0].tolist(), "quality": float(encoder.quality(vectors)[0])}
-    path = home_dir() / "added_models.json"
-    write_whole(path, json.dumps({**read_added(), model: entry}, indent=1) + "\n")
+    change_json(added_models(), lambda: {**read_added(), model: entry})
     load_catalog.cache_clear()
     load_known_vectors.cache_clear()
     return model

@@ -6,7 +6,6 @@ operator graphs count, and the calibration of this machine where there is one. O
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from fennec.architectures.graph import load_known_graphs
 from fennec.architectures.workload import WORK, Workloads, load_known_workloads
 from fennec.errors import ArtifactError, InputError, did_you_mean
-from fennec.files import write_whole
+from fennec.files import as_json, read_as, write_whole
 from fennec.settings import data_dir, home_dir
 
 from .catalog import Catalog, load_catalog
@@ -64,7 +63,7 @@ class Calibration:
     def save(self) -> Path:
         """Write it where `read_calibration` looks, whole or not at all."""
         path = _calibration_file()
-        write_whole(path, json.dumps(asdict(self), indent=1) + "\n")
+        write_whole(path, as_json(asdict(self)) + "\n")
         return path
 
 
@@ -78,9 +77,8 @@ def read_calibration() -> Calibration | None:
     if not path.exists():
         return None
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        return Calibration(**{**stored, "networks": tuple(stored["networks"])})
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return read_as(Calibration, path, limit=10**6)
+    except (OSError, ArtifactError) as error:
         raise ArtifactError(f"'{path}' is damaged ({error}); remove it and calibrate again") from error
 
 

@@ -129,7 +129,7 @@ class Encoder:
             OfflineError: the weights must be downloaded and the hub cannot be reached.
             ArtifactError: local weights are missing, damaged or do not fit.
         """
-        if weights is not None and not Path(weights).exists():
+        if weights is not None and not (Path(weights).is_file() or Path(weights).is_dir()):
             raise ArtifactError(f"no weights of '{model}' at '{weights}'")
         name = plain_name(model)
         library, _, rest = name.partition(":")

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from fennec.errors import InputError, UnknownModelError
 
 _HUB_HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
-_HUB_PREFIX = re.compile(r"(hf-hub|hf_hub|hf):/*(?=\S)", re.IGNORECASE)
+_HUB_PREFIX = re.compile(r"(hf-hub|hf_hub|hf):", re.IGNORECASE)
 _TIMM_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)?")  # the organisation also keeps open_clip's, written ViT-B-16-...
 _SHOWN = 6
 
@@ -27,6 +27,7 @@ def plain_name(text: str) -> str:
 
     Raises:
         InputError: an address that is no model's page, or another revision than `main`.
+        UnknownModelError: a Hugging Face repository without a name.
 
     Example:
         >>> plain_name("https://huggingface.co/timm/resnet50.a1_in1k/tree/main"), plain_name("hf-hub:timm/vit_tiny")
@@ -40,7 +41,9 @@ def plain_name(text: str) -> str:
         return _of_page(text)
     prefix = _HUB_PREFIX.match(text)
     if prefix:
-        repository, _, revision = text[prefix.end() :].strip("/").partition("@")
+        repository, _, revision = text[prefix.end() :].strip("/ ").partition("@")
+        if not repository:
+            raise UnknownModelError(f"'{text}' names no repository; expected {prefix[1]}:ORG/NAME")
         return _of_repository(repository, revision, text)
     if text.startswith("timm/"):
         repository, _, revision = text.rstrip("/").partition("@")
@@ -88,7 +91,10 @@ def ask_back(name: str, meant: Iterable[str]) -> UnknownModelError:
 
 
 def _of_page(text: str) -> str:
-    address = urlsplit(text if "://" in text else f"https://{text}")
+    try:
+        address = urlsplit(text if "://" in text else f"https://{text}")
+    except ValueError as error:
+        raise InputError(f"'{text}' is no address ({error})") from error
     parts = [unquote(part) for part in address.path.split("/") if part]
     host = (address.hostname or "").lower()
     documented = re.search(r"torchvision\.models\.(\w+)\.html", address.path)

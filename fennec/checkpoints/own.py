@@ -1,6 +1,7 @@
 """Networks of the user's own: `module:NAME`, a function or class that makes one when called without arguments.
 
-The working directory counts as a place of modules.
+In: such a name. Out: what was made. The working directory counts as a place of modules; Python's own modules do not, as
+none of them makes a network and some end the process.
 """
 
 from __future__ import annotations
@@ -26,11 +27,15 @@ def has_module(name: str) -> bool:
     module, _, attribute = name.partition(":")
     if not attribute or not all(part.isidentifier() for part in module.split(".")):
         return False
+    if _is_pythons(module):
+        return True
     with _working_directory():
         try:
             return importlib.util.find_spec(module) is not None
         except (ImportError, ValueError):
             return False
+        except (Exception, SystemExit):  # the module around it is there and fails; `make_own` says how
+            return True
 
 
 def make_own(name: str) -> Any:
@@ -42,11 +47,21 @@ def make_own(name: str) -> Any:
     module, _, attribute = name.partition(":")
     if not module or not attribute:
         raise InputError(f"cannot read '{name}'; expected timm:NAME, hf-hub:timm/NAME or module:FUNCTION")
+    if _is_pythons(module):
+        raise InputError(
+            f"'{name}' names a module of Python's own, which makes no network; expected module:FUNCTION of a module of "
+            "yours, under another name"
+        )
     with _working_directory():
         try:
             return getattr(importlib.import_module(module), attribute)()
-        except Exception as error:  # foreign code, which may raise anything
+        except (Exception, SystemExit) as error:  # foreign code, which may raise anything
             raise InputError(f"'{name}' makes no network ({type(error).__name__}: {said(error)})") from error
+
+
+def _is_pythons(module: str) -> bool:
+    """Whether a module belongs to Python, found without importing anything: some do things when they are imported."""
+    return module.partition(".")[0] in (*sys.stdlib_module_names, "__main__")
 
 
 @contextmanager

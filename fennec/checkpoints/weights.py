@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fennec.errors import ArtifactError, FennecError, OfflineError
+from fennec.errors import ArtifactError, FennecError, OfflineError, said, shown
 
 if TYPE_CHECKING:
     import torch
@@ -73,22 +73,27 @@ def download(build: Callable[[], Any], spec: str, advice: str) -> Any:
         advice: what to do instead where there is no network.
 
     Raises:
-        ArtifactError: the weights are damaged or do not fit.
+        ArtifactError: the weights are damaged or do not fit, or there is no such model.
         OfflineError: the hub cannot be reached.
     """
     from safetensors import SafetensorError
 
     try:
         return build()
+    except FennecError:
+        raise
     except SafetensorError as error:
-        raise ArtifactError(f"weights of '{spec}' are damaged: {error}") from error
+        raise ArtifactError(f"weights of '{spec}' are damaged: {said(error)}") from error
     except (OSError, RuntimeError) as error:  # huggingface_hub's and urllib's errors are OSErrors
-        first = (str(error).splitlines() or [type(error).__name__])[0]
+        first = (said(error).splitlines() or [type(error).__name__])[0]
         if "size mismatch" in str(error) or "Missing key" in str(error):
             raise ArtifactError(f"weights of '{spec}' do not fit their configuration: {first}") from error
         raise OfflineError(
             f"cannot download '{spec}' ({first}); {advice}, or fetch the weights where there is a network"
         ) from error
+    except Exception as error:  # of the library's many readers, on names that are none and files of any content
+        reason = (said(error).splitlines() or [type(error).__name__])[0]
+        raise ArtifactError(f"cannot load '{spec}' ({shown(reason)}); check the name, or {advice}") from error
 
 
 def fetch(repository: str, files: Sequence[str]) -> None:
@@ -192,13 +197,13 @@ def write_weights(file: WeightFile, path: Path) -> Path:
 
 def _reason(error: Exception) -> str:
     """Why torch or safetensors opened no file, without their advice to run the code in it."""
-    text = str(error)
+    text = said(error)
     if pickled := re.search(r"GLOBAL (\S+)", text):
         return f"a pickled network or other object, '{pickled[1]}', not tensors alone; save model.state_dict()"
     if "TorchScript" in text:
         return "a TorchScript program, not tensors; save model.state_dict()"
-    said = text.rpartition("WeightsUnpickler error: ")[2].strip()
-    first = (said.splitlines() or [type(error).__name__])[0].partition(". ")[0]
+    told = text.rpartition("WeightsUnpickler error: ")[2].strip()
+    first = (told.splitlines() or [type(error).__name__])[0].partition(". ")[0]
     return first if isinstance(error, OSError) else f"damaged, or not written by torch.save or safetensors: {first}"
 
 
@@ -373,7 +378,7 @@ def refusing(name: str, path: str | Path) -> Iterator[None]:
     except FennecError:
         raise
     except Exception as error:
-        raise ArtifactError(f"'{path}' does not hold weights of '{name}': {' '.join(str(error).split())}") from error
+        raise ArtifactError(f"'{path}' does not hold weights of '{name}': {' '.join(said(error).split())}") from error
 
 
 def resized(model: torch.nn.Module, state: Mapping[str, Tensor], heads: Heads) -> str:

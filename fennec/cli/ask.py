@@ -12,6 +12,9 @@ from fennec.errors import InputError, NothingToRecommendError
 from fennec.reports.console import print_json, print_ranking, print_text, typed, write_page
 
 from .options import (
+    MANY,
+    AboutOption,
+    ClassesOption,
     CsvOption,
     DatasetArgument,
     DeviceClassOption,
@@ -24,6 +27,8 @@ from .options import (
     LabelColumnOption,
     MeasuredOption,
     MetricOption,
+    NumberOption,
+    OptionalDatasetArgument,
     PortfolioOption,
     ProtocolOption,
     ProxyOption,
@@ -35,6 +40,7 @@ from .options import (
     SpaceOption,
     SplitOption,
     StudyOption,
+    TextEncoderOption,
     WeightsOption,
     WhereOption,
     known_results,
@@ -42,11 +48,12 @@ from .options import (
     names,
     opened,
     pairs,
+    said_of_task,
 )
 
 if TYPE_CHECKING:
     from fennec.images.datasets import ImageDataset
-    from fennec.online import Prepared
+    from fennec.online import Prepared, Said
     from fennec.space.ranking import Ranking
 
 
@@ -54,11 +61,17 @@ N_LISTED = 10  # models of a list without sizes
 
 
 def recommend(
-    dataset: DatasetArgument,
-    n: Annotated[int | None, typer.Option("-n", help="Models to list; without, the best of four sizes.", min=1)] = None,
+    dataset: OptionalDatasetArgument = None,
+    n: Annotated[
+        int | None, typer.Option("-n", help="Models to list; without, the best of four sizes.", min=1, max=MANY)
+    ] = None,
     study: StudyOption = "all",
     protocol: ProtocolOption = None,
     proxy: ProxyOption = "fennec-mini",
+    about: AboutOption = None,
+    classes: ClassesOption = None,
+    n_images: NumberOption = None,
+    text_encoder: TextEncoderOption = None,
     where: WhereOption = None,
     known: KnownOption = None,
     rerank: RerankOption = 0,
@@ -80,7 +93,7 @@ def recommend(
     as_csv: CsvOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Rank the models that are expected to do best on a dataset: every checkpoint of the catalog."""
+    """Rank the models that are expected to do best on a dataset, seen or described: every checkpoint of the catalog."""
     from dataclasses import replace
 
     if portfolio and rerank:
@@ -88,8 +101,16 @@ def recommend(
     if n is None and (where or rerank or portfolio or siblings):
         n = N_LISTED
     results = known_results(known)
-    images = opened(dataset, split, image_column, label_column, quiet=quiet)
-    found = _prepared(images, study, protocol, proxy, space, max_images, seed, progress=not quiet)
+    said = said_of_task(about, classes, n_images, text_encoder, has_images=dataset is not None)
+    if dataset is None and said is None:
+        raise typer.BadParameter("give a DATASET, or say what the pictures will show with --about")
+    images = None
+    if dataset is not None:
+        images = opened(dataset, split, image_column, label_column, quiet=quiet)
+    elif rerank or split or image_column or label_column:
+        asked = "--rerank" if rerank else "--split" if split else "--image-column or --label-column"
+        raise InputError(f"{asked} needs images: give a dataset")
+    found = _prepared(images, study, protocol, proxy, space, max_images, seed, said=said, progress=not quiet)
     task = found.task
     start = time.perf_counter()
     ranking = found.recommender.recommend(
@@ -103,7 +124,7 @@ def recommend(
         device=device_class,
     )
     ranking = replace(ranking, seconds={**found.seconds, "ranking": time.perf_counter() - start})
-    if rerank:
+    if rerank and images is not None:
         from fennec.forward.scoring import rerank as merge
 
         best = [model.id for model in ranking.models[:rerank]]
@@ -163,7 +184,7 @@ def score(
     metric: MetricOption = "auto",
     weights: WeightsOption = None,
     device: DeviceOption = None,
-    n: Annotated[int | None, typer.Option("-n", help="Models to list; all by default.", min=1)] = None,
+    n: Annotated[int | None, typer.Option("-n", help="Models to list; all by default.", min=1, max=MANY)] = None,
     split: SplitOption = None,
     image_column: ImageColumnOption = None,
     label_column: LabelColumnOption = None,
@@ -188,15 +209,15 @@ def score(
 
 
 def _prepared(
-    images: ImageDataset, study: str, protocol: str | None, proxy: str, space: Path | None, max_images: int, seed: int,
-    *, progress: bool,
+    images: ImageDataset | None, study: str, protocol: str | None, proxy: str, space: Path | None, max_images: int,
+    seed: int, *, said: Said | None = None, progress: bool,
 ) -> Prepared:  # fmt: skip
     """Task vector and fitted recommender."""
     from fennec.online import prepare
 
     return prepare(
-        images, study=study, protocol=protocol, proxy=proxy, space=space, max_images=max_images, random_state=seed,
-        progress=progress,
+        images, said=said, study=study, protocol=protocol, proxy=proxy, space=space, max_images=max_images,
+        random_state=seed, progress=progress,
     )  # fmt: skip
 
 

@@ -138,4 +138,6 @@ def fit(
         recommender.fit(with_own(matrix), embeddings, protocol=by, study=own_study(matrix.name), candidates=candidates)
     recommender.save(output, proxy=encoder)
     facts = {"n_models": len(recommender.models_), "n_tasks": len(recommender.image_sets_), "data": data}
+    if results is not None and matrix is not None:
+        facts["unknown_models"] = [model for model in matrix.models if model not in catalog]
     print_made({"folder": str(output), "study": recommender.name_, "protocol": by, **facts}, as_json)

@@ -9,8 +9,9 @@ import typer
 from fennec.errors import InputError, NothingToRecommendError
 from fennec.reports.console import print_frame, print_made
 
-from .options import CsvOption, JsonOption, QuietOption, WhereOption
+from .options import MANY, CsvOption, JsonOption, QuietOption, WhereOption
 
+MAX_SIDE = 4096
 TABLE = ["id", "params", "gmacs", "input_size", "pretraining_data", "pretraining_method", "finetuned_on", "official",
          "license"]  # fmt: skip
 
@@ -49,7 +50,7 @@ def models(
 
 def similar(
     model: Annotated[str, typer.Argument(help="Model of the catalog, or library:architecture.")],
-    n: Annotated[int, typer.Option("-n", help="Architectures to list.", min=1)] = 10,
+    n: Annotated[int, typer.Option("-n", help="Architectures to list.", min=1, max=MANY)] = 10,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     quiet: QuietOption = False,
@@ -72,7 +73,7 @@ def add_model(
     pretraining_method: Annotated[str, typer.Option(help="How, for example supervised or mae.")] = "",
     finetuned_on: Annotated[str, typer.Option(help="What it was trained on afterwards.")] = "",
     license: Annotated[str, typer.Option("--license", help="Licence id.")] = "",
-    input_size: Annotated[int | None, typer.Option(help="Side of its input in pixels.", min=1)] = None,
+    input_size: Annotated[int | None, typer.Option(help="Side of its input in pixels.", min=1, max=MAX_SIDE)] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Add a model to the catalog, so that it is placed and ranked without any result."""

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from fennec.files import write_whole
 from fennec.reports.console import print_frame, print_json, print_text, teller, typed, write_page
 
 from .options import (
+    MANY,
     CsvOption,
     DeviceOption,
     HtmlOption,
@@ -21,7 +23,9 @@ from .options import (
     WeightsOption,
     metric_names,
     names,
+    numbers,
     pairs,
+    seeds_of,
 )
 
 KINDS = ("finetune", "linear_probe")
@@ -32,7 +36,9 @@ def calibrate(
         str | None, typer.Option("--like", help="Device class that is scaled: rtx3090 on a GPU, i7-12700h on a CPU.")
     ] = None,
     device: DeviceOption = None,
-    seconds: Annotated[float, typer.Option("--seconds", help="To time each of two networks, training and not.")] = 3.0,
+    seconds: Annotated[
+        float, typer.Option("--seconds", help="To time each of two networks, training and not.", max=3600)
+    ] = 3.0,
     as_json: JsonOption = False,
     quiet: SilentOption = False,
 ) -> None:
@@ -56,10 +62,10 @@ def bench(
     protocol: Annotated[
         str, typer.Option("--protocol", help="finetune, linear_probe, or both by a comma.")
     ] = "finetune",
-    n_train: Annotated[int, typer.Option("--n-train", help="Training images at most.", min=2)] = 1000,
-    n_test: Annotated[int, typer.Option("--n-test", help="Test images at most.", min=1)] = 1000,
-    epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training images.", min=1)] = 20,
-    batch_size: Annotated[int, typer.Option("--batch-size", help="Images per step.", min=1)] = 32,
+    n_train: Annotated[int, typer.Option("--n-train", help="Training images at most.", min=2, max=MANY)] = 1000,
+    n_test: Annotated[int, typer.Option("--n-test", help="Test images at most.", min=1, max=MANY)] = 1000,
+    epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training images.", min=1, max=MANY)] = 20,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Images per step.", min=1, max=MANY)] = 32,
     learning_rates: Annotated[str, typer.Option("--learning-rates", help="Grid, by commas.")] = "1e-3,1e-4",
     weight_decays: Annotated[str, typer.Option("--weight-decays", help="Grid, by commas.")] = "1e-4,1e-1",
     seeds: Annotated[str, typer.Option("--seeds", help="Seeds of the runs, by commas.")] = "0",
@@ -67,8 +73,10 @@ def bench(
     engine: Annotated[
         str, typer.Option("--engine", help="serial, process or ray; the results are the same.")
     ] = "process",
-    workers: Annotated[int | None, typer.Option("--workers", help="Cells at a time; all cores or GPUs.", min=1)] = None,
-    threads: Annotated[int, typer.Option("--threads", help="Of a cell on the CPU.", min=1)] = 1,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Cells at a time; all cores or GPUs.", min=1, max=MANY)
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", help="Of a cell on the CPU.", min=1, max=MANY)] = 1,
     device: DeviceOption = None,
     shard: Annotated[str, typer.Option("--shard", help="i/n, this machine's share of the cells.")] = "1/1",
     retry: Annotated[bool, typer.Option("--retry", help="Measure cells again that failed.")] = False,
@@ -90,8 +98,8 @@ def bench(
             n_test=n_test,
             epochs=epochs,
             batch_size=batch_size,
-            learning_rates=tuple(_numbers(learning_rates, "--learning-rates")),
-            weight_decays=tuple(_numbers(weight_decays, "--weight-decays")),
+            learning_rates=tuple(numbers(learning_rates, "--learning-rates")),
+            weight_decays=tuple(numbers(weight_decays, "--weight-decays")),
             threads=threads,
         )
         for kind in names(protocol)
@@ -104,7 +112,7 @@ def bench(
         names(models),
         tasks,
         budgets,
-        seeds=[int(seed) for seed in _numbers(seeds, "--seeds")],
+        seeds=seeds_of(seeds, "--seeds"),
         weights=pairs(weights or [], "--weights expects MODEL=FILE"),
         shard=shard,
     )
@@ -131,15 +139,6 @@ def bench(
     )
     for error, count in summary.failed.most_common():
         print_text(f"  {error}: {count} (run again with --retry to measure them again)")
-
-
-def _numbers(text: str, option: str) -> list[float]:
-    from fennec.errors import InputError
-
-    try:
-        return [float(number) for number in names(text)]
-    except ValueError as error:
-        raise InputError(f"{option} is '{text}'; expected numbers by commas") from error
 
 
 def evaluate(
@@ -178,7 +177,7 @@ def evaluate(
         )  # fmt: skip
         summary = studies.summarise_studies(results)
     if output is not None:
-        results.to_csv(output, index=False)
+        write_whole(output, results.to_csv(index=False))
     print_frame(summary.round(4), as_json, as_csv, quiet=False)
 
 
@@ -189,10 +188,10 @@ def compare(
     proxy: Annotated[
         str | None, typer.Option("--proxy", help="Of the task embeddings; fennec-mini, or what the hub has.")
     ] = None,
-    rerank: Annotated[int, typer.Option("--rerank", help="Models that the second stage runs.", min=1)] = 5,
+    rerank: Annotated[int, typer.Option("--rerank", help="Models that the second stage runs.", min=1, max=MANY)] = 5,
     metric: MetricOption = "auto",
     weights: WeightsOption = None,
-    workers: Annotated[int, typer.Option("--workers", help="Tasks to score at a time.", min=1)] = 1,
+    workers: Annotated[int, typer.Option("--workers", help="Tasks to score at a time.", min=1, max=MANY)] = 1,
     device: DeviceOption = None,
     output: Annotated[Path | None, typer.Option("--output", help="Folder for CSV, JSON and plots.")] = None,
     html: HtmlOption = None,
@@ -233,9 +232,8 @@ def compare(
     if output is not None:
         from fennec.reports.compare_plots import plot_comparison
 
-        output.mkdir(parents=True, exist_ok=True)
-        found.to_csv(output / "comparison.csv", index=False)
-        summary.to_json(output / "comparison.json", orient="records", indent=1)
+        write_whole(output / "comparison.csv", found.to_csv(index=False))
+        write_whole(output / "comparison.json", summary.to_json(orient="records", indent=1))
         plot_comparison(found, output)
     if html is not None:
         from fennec.reports.html import comparison_html

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fennec.errors import InputError
+from fennec.errors import InputError, shown
 
 if TYPE_CHECKING:
     from fennec.images.datasets import ImageDataset
+    from fennec.online import Said
+
+MAX_SEED = 2**32 - 1
+MANY = 10**9  # more than there can be of anything
 
 DatasetArgument = Annotated[
     str,
     typer.Argument(
         help="Folder, CSV or parquet manifest, .zip or .tar, torchvision:NAME, hf:ORG/NAME, sklearn:digits."
     ),
+]
+OptionalDatasetArgument = Annotated[
+    str | None,
+    typer.Argument(help="Folder, CSV or parquet manifest, .zip or .tar, torchvision:NAME, hf:ORG/NAME; or --about."),
+]
+AboutOption = Annotated[
+    str | None, typer.Option("--about", help="What the pictures show, in words: instead of images, or beside them.")
+]
+ClassesOption = Annotated[
+    str | None,
+    typer.Option("--classes", help="With --about: class names by commas, or a file with one a line."),
+]
+NumberOption = Annotated[int | None, typer.Option("--n-images", help="With --about: how many images there will be.")]
+TextEncoderOption = Annotated[
+    str | None,
+    typer.Option("--text-encoder", help="With --about: ViT-B-32/openai, hf-hub:..., hf:ORG/NAME, or a folder."),
 ]
 StudyOption = Annotated[
     str, typer.Option("--study", "--hub", help="Learn from one study or hub only, see 'fennec studies'.")
@@ -38,7 +60,9 @@ CsvOption = Annotated[bool, typer.Option("--csv", help="CSV on standard output."
 HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write the whole story to one HTML file.")]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Ids only, one per line.")]
 SilentOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no messages; errors stay.")]
-ImagesOption = Annotated[int, typer.Option("--max-images", help="Images to look at, balanced over classes.", min=1)]
+ImagesOption = Annotated[
+    int, typer.Option("--max-images", help="Images to look at, balanced over classes.", min=1, max=MANY)
+]
 SplitOption = Annotated[str | None, typer.Option("--split", help="Part of the dataset; its training part by default.")]
 ImageColumnOption = Annotated[
     str | None, typer.Option("--image-column", help="Of a table: column of pictures or their paths; found by default.")
@@ -46,7 +70,7 @@ ImageColumnOption = Annotated[
 LabelColumnOption = Annotated[
     str | None, typer.Option("--label-column", help="Of a table: column of classes; found by its name by default.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of the draw of images.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of the draw of images.", min=0, max=MAX_SEED)]
 SpaceOption = Annotated[
     Path | None, typer.Option("--space", help="Folder made by 'fennec fit', instead of published results.")
 ]
@@ -63,7 +87,7 @@ WeightsOption = Annotated[
 DeviceOption = Annotated[str | None, typer.Option("--device", help="cpu, cuda, ...; a GPU where there is one.")]
 KnownOption = Annotated[Path | None, typer.Option("--known", help="CSV (model,value) of results on this dataset.")]
 RerankOption = Annotated[
-    int, typer.Option("--rerank", help="Score so many of the best by forward passes, and merge.", min=0)
+    int, typer.Option("--rerank", help="Score so many of the best by forward passes, and merge.", min=0, max=MANY)
 ]
 MeasuredOption = Annotated[
     bool, typer.Option("--measured-only", "--warm-only", help="Only models with published results.")
@@ -94,6 +118,45 @@ def opened(
     return images
 
 
+def said_of_task(
+    about: str | None, classes: str | None, n_images: int | None, encoder: str | None, *, has_images: bool
+) -> Said | None:
+    """What the options say of a task in words, None where they say nothing.
+
+    Raises:
+        InputError: an option without --about, no class among --classes, or a number of images beside images.
+    """
+    from fennec.online import Said
+
+    if about is None:
+        for option, value in (("--classes", classes), ("--n-images", n_images), ("--text-encoder", encoder)):
+            if value is not None:
+                raise InputError(f"{option} belongs to a description; give it with --about 'what the pictures show'")
+        return None
+    if has_images and n_images is not None:
+        raise InputError("--n-images beside a dataset, which has its own number; leave it out")
+    return Said(about, () if classes is None else tuple(class_names(classes)), n_images, encoder)
+
+
+def class_names(text: str) -> list[str]:
+    """`A,B` as a list, or the lines of a file.
+
+    Raises:
+        InputError: there are none, or the file is no text.
+    """
+    path = Path(text)
+    if "," not in text and text.strip() and path.suffix and path.is_file():
+        try:
+            found = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"cannot read class names from '{path}' ({error}); expected one a line") from error
+    else:
+        found = names(text)
+    if not found:
+        raise InputError(f"no class in --classes '{text}'; expected names such as wheat,maize,barley, or a file")
+    return found
+
+
 def known_results(path: Path | None) -> dict[str, float] | None:
     """Results on the new task, by canonical id.
 
@@ -117,6 +180,33 @@ def known_results(path: Path | None) -> dict[str, float] | None:
             raise InputError(f"{path}: '{model}' has two results, {results[model]:g} and {value:g}{named}; keep one")
         results[model], typed[model] = float(value), name
     return results
+
+
+def numbers(text: str, option: str) -> list[float]:
+    """`0.1,1e-3` as a list.
+
+    Raises:
+        InputError: it holds no numbers, or one that is not finite.
+    """
+    try:
+        found = [float(number) for number in names(text)]
+    except ValueError as error:
+        raise InputError(f"{option} is '{shown(text)}'; expected numbers by commas") from error
+    if not found or not all(map(math.isfinite, found)):
+        raise InputError(f"{option} is '{shown(text)}'; expected finite numbers by commas")
+    return found
+
+
+def seeds_of(text: str, option: str) -> list[int]:
+    """`0,1,2` as a list.
+
+    Raises:
+        InputError: it holds no whole numbers from 0 to 2**32 - 1.
+    """
+    typed = names(text)
+    if not typed or not all(re.fullmatch("[0-9]{1,10}", each) and int(each) <= MAX_SEED for each in typed):
+        raise InputError(f"{option} is '{shown(text)}'; expected whole numbers from 0 to {MAX_SEED} by commas")
+    return [int(each) for each in typed]
 
 
 def names(text: str) -> list[str]:

@@ -49,7 +49,9 @@ def doctor(as_json: JsonOption = False, as_csv: CsvOption = False, quiet: QuietO
 
 
 def ui(
-    port: Annotated[int | None, typer.Option("--port", help="A free one from 7860 by default.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", help="A free one from 7860 by default.", min=1024, max=65535)
+    ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
 ) -> None:
     """Open a page on this machine: drop a zip of images, set limits, read the report."""

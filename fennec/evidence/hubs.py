@@ -6,17 +6,15 @@ In: the evidence; `data/hubs.json` names the matrices that are used most, and an
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 from fennec.errors import InputError, UnknownTaskError, did_you_mean
-from fennec.settings import data_dir
 
 from .matrix import TransferMatrix
-from .studies import PROTOCOLS, image_sets, load_evidence, load_studies
+from .studies import PROTOCOLS, image_sets, load_evidence, load_studies, read_data
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,10 +47,7 @@ class Hub:
 @cache
 def load_hubs() -> dict[str, Hub]:
     """All hubs by name."""
-    entries = json.loads((data_dir() / "hubs.json").read_text(encoding="utf-8"))
-    return {
-        name: Hub(name=name, **{**entry, "tasks": tuple(entry.get("tasks", ()))}) for name, entry in entries.items()
-    }
+    return read_data(Hub, "hubs.json")
 
 
 def describe_hubs() -> pd.DataFrame:

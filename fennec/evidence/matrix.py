@@ -6,6 +6,8 @@ once and then trusted.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,14 +16,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fennec.errors import InputError
+from fennec.errors import InputError, shown
 
+from .columns import LOWER_IS_BETTER
+from .results import read_cells
 from .studies import PROTOCOLS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Floats = NDArray[np.float64]
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,40 +175,25 @@ def read_results(path: str | Path, *, columns: Sequence[str] = ("model", "task",
             `budget` may say how all of it was measured.
         columns: what must be there; without `task` every line is kept.
 
+    Returns:
+        The lines, indexed by their number in the file.
+
     Raises:
         InputError: the file is missing or empty, a column is missing, a value is not a number, not finite or outside
             [0, 1], percentages and fractions or several protocols or budgets are mixed, or a cell has two values; the
             message gives the first bad line.
     """
-    import pandas as pd
-
-    try:
-        names = dict.fromkeys(("model", "task", "protocol", "budget"), str)
-        frame = pd.read_csv(path, skipinitialspace=True, dtype=names)
-    except FileNotFoundError as error:
-        raise InputError(f"no file {path}; expected a CSV with the columns {', '.join(columns)}") from error
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path} is not a readable CSV ({error}); expected columns {', '.join(columns)}") from error
-    missing = [column for column in columns if column not in frame]
-    if missing:
-        raise InputError(
-            f"{path} has no column '{missing[0]}' (it has {', '.join(map(str, frame.columns))}); "
-            f"expected {', '.join(columns)}"
-        )
-    twice = [name for name in columns if f"{name}.1" in frame]  # so pandas calls the second of a name
-    if twice:
-        raise InputError(f"{path} has two columns '{twice[0]}'; keep one")
-    if frame.empty:
-        raise InputError(f"{path} has a header but no results")
+    frame = read_cells(path, columns).frame
     for column in columns:
         if column != "value" and frame[column].isna().any():
             raise InputError(f"{path} line {_line(frame[column].isna())}: no {column}")
-    value = pd.to_numeric(frame["value"], errors="coerce")
-    bad = ~np.isfinite(value) | (frame["value"].dtype == bool)
+    value = frame["value"].map(_number).astype(float)
+    bad = ~value.map(math.isfinite)
     if bad.any():
-        seen = frame["value"][bad].iloc[0]
+        seen = frame["value"][bad].fillna("").iloc[0]
         raise InputError(
-            f"{path} line {_line(bad)}: value is '{seen}'; expected a fraction in [0, 1], leave out runs that failed"
+            f"{path} line {_line(bad)}: value is '{shown(seen, 60)}'; expected a fraction in [0, 1], leave out "
+            "runs that failed"
         )
     outside, inside = (value < 0) | (value > 1), (value > 0) & (value < 1)
     if outside.any():
@@ -213,14 +203,19 @@ def read_results(path: str | Path, *, columns: Sequence[str] = ("model", "task",
             raise InputError(f"{seen}, but {also}; percentages and fractions are mixed, give fractions in [0, 1]")
         raise InputError(f"{seen}; expected a fraction in [0, 1], divide percentages by 100")
     _check_one_way(path, frame)
-    frame = frame.assign(value=value)
+    frame["value"] = value
     return _without_repeats(path, frame) if "task" in columns else frame
+
+
+def _number(text: str | None) -> float:
+    """A number as people write it, NaN for anything else."""
+    return float(text) if text is not None and NUMBER.fullmatch(text) else float("nan")
 
 
 def _check_one_way(path: str | Path, frame: pd.DataFrame) -> None:
     """Results of one file were all measured one way, higher being better, as far as it says how."""
     if "metric" in frame:
-        lower = frame["metric"].astype(str).str.contains(r"loss|error|rmse|perplexity", case=False)
+        lower = frame["metric"].str.contains(LOWER_IS_BETTER, case=False, na=False)
         if lower.any():
             raise InputError(
                 f"{path} line {_line(lower)}: metric is '{frame['metric'][lower].iloc[0]}', where lower is better; "
@@ -229,16 +224,16 @@ def _check_one_way(path: str | Path, frame: pd.DataFrame) -> None:
     for column in ("protocol", "budget"):
         if column not in frame:
             continue
-        said = frame[column].fillna("").str.strip()
+        said = frame[column].fillna("")
         first = said.iloc[0]
         other = said != first
         if other.any():
             raise InputError(
-                f"{path} mixes {column}s: line 2 has '{first}', line {_line(other)} has '{said[other].iloc[0]}'; "
-                f"one file, one {column}"
+                f"{path} mixes {column}s: line {said.index[0]} has '{first}', line {_line(other)} has "
+                f"'{said[other].iloc[0]}'; one file, one {column}"
             )
         if column == "protocol" and first not in PROTOCOLS:
-            raise InputError(f"{path} line 2: protocol is '{first}'; there are {', '.join(PROTOCOLS)}")
+            raise InputError(f"{path} line {said.index[0]}: protocol is '{first}'; there are {', '.join(PROTOCOLS)}")
 
 
 def _without_repeats(path: str | Path, frame: pd.DataFrame) -> pd.DataFrame:
@@ -254,9 +249,19 @@ def _without_repeats(path: str | Path, frame: pd.DataFrame) -> pd.DataFrame:
             f"{path} lines {_line(same)} and {_line(other)} disagree on {what}: {first[other].iloc[0]:g} and "
             f"{place['value']:g}; keep one"
         )
-    return frame.drop_duplicates(cell, ignore_index=True)
+    if "metric" in frame:
+        first = frame.groupby("task")["metric"].transform("first")
+        other = first.notna() & (frame["metric"].fillna("") != first)
+        if other.any():
+            task, metric = frame.loc[other, ["task", "metric"]].fillna("").iloc[0]
+            same = frame["task"] == task
+            raise InputError(
+                f"{path}: task '{task}' mixes metrics, '{frame['metric'][same].iloc[0]}' in line {_line(same)} and "
+                f"'{metric}' in line {_line(other)}; give each its own task name"
+            )
+    return frame.drop_duplicates(cell)
 
 
 def _line(bad: pd.Series[bool]) -> int:
-    """Line of the file, counted from 1 and with the header, of the first bad row."""
-    return int(np.flatnonzero(bad.to_numpy())[0]) + 2
+    """Line of the file, counted from 1 and with the header, in which the first bad row begins."""
+    return int(bad.index[bad.to_numpy(dtype=bool)][0])

@@ -68,15 +68,32 @@ def load_scores(*, without_weights: frozenset[str] = frozenset()) -> pd.DataFram
         One row per weights, study (as `study_name`), protocol and image set: score, value (mean of the fractions) and
         n (number of columns they are the means of). Results by the protocol `eval` have the image set `GENERAL`.
     """
+    frame = scored_cells(without_weights=without_weights)
+    return _means(frame.assign(study=frame["study"].map({name: study_name(name) for name in frame["study"].unique()})))
+
+
+def scored_cells(*, without_weights: frozenset[str] = frozenset()) -> pd.DataFrame:
+    """The evidence with the score of every cell in its column, every study under its own name.
+
+    Columns of fewer than `MIN_COLUMN` weights are left out; results by the protocol `eval` have the image set
+    `GENERAL`.
+
+    Args:
+        without_weights: as if these had never been measured.
+    """
     evidence = load_evidence()
     names = evidence["weights"].astype(str)
     frame = evidence[~(names.str.startswith(MINIATURES) | names.isin(without_weights))]
     frame = frame.astype(dict.fromkeys([*COLUMN, "weights", "image_set"], str))
-    frame = frame[frame.groupby(COLUMN)["value"].transform("size") >= MIN_COLUMN]
+    return with_scores(frame)
+
+
+def with_scores(cells: pd.DataFrame) -> pd.DataFrame:
+    """Cells of columns that are long enough, with their `score`; of whatever studies."""
+    frame = cells[cells.groupby(COLUMN)["value"].transform("size") >= MIN_COLUMN]
     frame = frame.assign(score=frame.groupby(COLUMN)["value"].transform(gaussian_scores))
-    frame["study"] = frame["study"].map({name: study_name(name) for name in frame["study"].unique()})
     frame.loc[frame["protocol"].eq("eval"), "image_set"] = GENERAL
-    return _means(frame)
+    return frame
 
 
 def matrix_scores(matrix: TransferMatrix) -> pd.DataFrame:

@@ -6,17 +6,19 @@ one row per weights and column. A column is one study, task, protocol, metric an
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from fennec.errors import UnknownTaskError, did_you_mean
+from fennec.errors import ArtifactError, UnknownTaskError, did_you_mean
+from fennec.files import read_as
 from fennec.settings import data_dir
+from fennec.typed import typed
 
 if TYPE_CHECKING:
     import pandas as pd
 
+Entry = TypeVar("Entry")
 PROTOCOLS = (
     "finetune",
     "linear_probe",
@@ -57,8 +59,20 @@ class Study:
 @cache
 def load_studies() -> dict[str, Study]:
     """All studies by name."""
-    entries = json.loads((data_dir() / "studies.json").read_text(encoding="utf-8"))
-    return {name: Study(name=name, **{**entry, "repeats": tuple(entry["repeats"])}) for name, entry in entries.items()}
+    return read_data(Study, "studies.json")
+
+
+def read_data(kind: type[Entry], file: str) -> dict[str, Entry]:
+    """Entries of a JSON file of `data/` by name, which is also their field `name`.
+
+    Raises:
+        ArtifactError: the file is damaged.
+    """
+    try:
+        stored = read_as(dict[str, dict[str, Any]], data_dir() / file, limit=10**7)
+        return {name: typed(kind, {"name": name, **entry}, where=name) for name, entry in stored.items()}
+    except (OSError, ArtifactError) as error:
+        raise ArtifactError(f"'{data_dir() / file}' is damaged ({error}); install fennec-recommender again") from error
 
 
 def find_study(name: str) -> Study:

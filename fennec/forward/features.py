@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +21,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fennec.checkpoints.encoders import Encoder
-from fennec.errors import ModelFailedError
-from fennec.files import write_whole
+from fennec.errors import ArtifactError, ModelFailedError, UnwritableError
+from fennec.files import read_file, write_whole
 from fennec.images.datasets import ImageDataset, ReadReport, iter_images, sample
 from fennec.progress import progress_bar
 from fennec.settings import cache_dir
+from fennec.typed import Table, check_tensors, read_tensors
 
 from .foreign import check_tolerable, not_finite, run_batch, stack, transform_all
 
+logger = logging.getLogger(__name__)
+
 BATCH_SIZE = 32
+LIMIT = 4 * 10**9  # bytes of a file of the cache
 Floats = NDArray[np.float32]
 
 
@@ -142,26 +148,56 @@ def _encode(
     encoder: Encoder, images: list[Image.Image], folder: Path | None
 ) -> tuple[dict[str, Floats], dict[int, str]]:
     """Features and probabilities of pictures, from the cache where it has them, and of which there are none and why."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file, save
+    from safetensors.numpy import save
 
     path = None if folder is None else folder / f"{_pixels(images)}.safetensors"
     part: dict[str, Floats] = {}
     failed: dict[int, str] = {}
     if path is not None:
-        with contextlib.suppress(OSError, SafetensorError):  # not there yet, or damaged: compute it
-            part = load_file(path)
+        with contextlib.suppress(OSError, ArtifactError):  # not there yet, or damaged: compute it
+            part = _cached(path, len(images))
     if not part:
         pixels, failed = transform_all(encoder, images)
         if not pixels:
             return {}, failed
         part = run_batch(encoder, stack(pixels))
-        if path is not None and not failed:  # a file has a row for every picture
-            write_whole(path, save(part))
+        if path is not None and not failed and not not_finite(part):  # a file has a row for every picture
+            try:
+                write_whole(path, save(part, metadata={"sha256": _digest(part)}))
+            except UnwritableError as error:  # the cache saves time, and is no reason to stop
+                _say_once(folder, str(error.__cause__))
     rows = [row for row in range(len(images)) if row not in failed]
     failed |= {rows[at]: reason for at, reason in not_finite(part).items()}
     good = [at for at, row in enumerate(rows) if row not in failed]
     return {name: values[good] for name, values in part.items()} if good else {}, failed
+
+
+@cache
+def _say_once(folder: Path | None, reason: str) -> None:
+    logger.warning("features are not kept in '%s' (%s); the work goes on without", folder, reason)
+
+
+def _cached(path: Path, n_images: int) -> dict[str, Floats]:
+    """Features that were kept, a row for each of the images.
+
+    Raises:
+        ArtifactError: they are damaged.
+        OSError: there are none.
+    """
+    part, texts = read_tensors(read_file(path, limit=LIMIT))
+    most = float(np.finfo(np.float32).max)
+    known = {name: Table((n_images, name), low=-most, high=most) for name in ("features", "probs")}
+    check_tensors(part, {name: table for name, table in known.items() if name == "features" or name in part}, {})
+    if texts.get("sha256", _digest(part)) != _digest(part) or any(each.dtype != np.float32 for each in part.values()):
+        raise ArtifactError(f"'{path.name}' was changed")
+    return part
+
+
+def _digest(part: dict[str, Floats]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(part):
+        digest.update(name.encode() + np.ascontiguousarray(part[name]).tobytes())
+    return digest.hexdigest()
 
 
 def _pixels(images: list[Image.Image]) -> str:

@@ -1,6 +1,7 @@
-"""Files inside `.zip` and `.tar` archives, read in place.
+"""Files inside `.zip` and `.tar` archives, read in place and in steps.
 
-In: an archive, or several that lie in a folder. Out: `Tree`, as of a folder.
+In: an archive, or several that lie in a folder. Out: `Tree`, as of a folder. What an archive claims is never believed:
+no member takes more memory than `MAX_MEMBER`, and one that is damaged costs itself alone.
 """
 
 from __future__ import annotations
@@ -9,20 +10,22 @@ import bz2
 import gzip
 import lzma
 import re
-import shutil
+import struct
 import tarfile
 import tempfile
 import weakref
 import zipfile
+import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import IO, Any
 
-from fennec.errors import InputError
+from fennec.errors import InputError, said, shown
 
-from .decode import UnreadableImage
+from .decode import UnreadableImage, readable
 from .folders import Tree
 from .kinds import is_hidden
 from .parts import check_shards, shard_of
@@ -32,6 +35,14 @@ _OPENERS: dict[bytes, Callable[..., Any]] = {
     b"BZ": bz2.open,
     b"\xfd7": lzma.open,
 }
+MB = 2**20
+MAX_MEMBER = 128 * MB  # of one picture
+SMALL_MEMBER = 16 * MB  # up to here a member may be packed as tightly as it likes
+MAX_RATIO = 200  # unpacked to packed: no picture with something in it is beyond that
+LEAST_UNPACKED = 512 * MB  # of a packed tar, up to which its ratio is not looked at
+MAX_NAME, MAX_DEPTH = 1000, 60  # characters and folders of a member's name
+STEP = 2**12  # packed bytes of LZMA at a time: they become up to 7,000 times as much
+_LARGE = Lock()  # one member above `SMALL_MEMBER` is unpacked at a time
 _TAR_ENDINGS = (".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
 
@@ -46,6 +57,8 @@ def open_archive(path: Path) -> Tree:
     Raises:
         InputError: damaged, or with members outside itself.
     """
+    if not path.is_file():
+        raise InputError(f"'{path}' is no regular file; expected an archive")
     return _open_zip(path) if path.name.lower().endswith(".zip") else _open_tar(path)
 
 
@@ -114,34 +127,82 @@ def _stem(name: str) -> str:
 def _open_zip(path: Path) -> Tree:
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise InputError(f"'{path}' is not a readable zip archive: {error}") from error
+        infos = archive.infolist()
+    except Exception as error:  # of a foreign reader on what may be anything
+        raise InputError(f"'{path}' is not a readable zip archive: {said(error) or type(error).__name__}") from error
     # Some programs of Windows write `\` between folders.
-    inside = {info.filename.replace("\\", "/"): info for info in archive.infolist()}
+    inside = {info.filename.replace("\\", "/"): info for info in infos}
     members = {clean: info for name, info in inside.items() if not name.endswith("/") and (clean := _clean(path, name))}
 
     def load(name: str) -> bytes:
-        try:
-            return archive.read(members[name])
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError) as error:
-            raise UnreadableImage(f"damaged or encrypted member: {error}") from error
+        info = members[name]
+        _check_size(info.file_size, info.compress_size)
+        with readable(), _LARGE if info.file_size > SMALL_MEMBER else nullcontext():
+            if info.compress_type == zipfile.ZIP_BZIP2:
+                return _unpacked_bzip2(path, info)
+            with archive.open(info) as file:
+                return b"".join(iter(lambda: file.read(STEP if info.compress_type == zipfile.ZIP_LZMA else MB), b""))
 
     def mark(name: str) -> Hashable:
         return members[name].file_size, members[name].CRC
 
     folders = (_clean(path, name) for name in inside if name.endswith("/"))
-    return Tree(_stem(path.name), str(path), sorted(members), load, mark, empty=_empty(folders, members))
+    return Tree(_stem(path.name), str(path), sorted(members), load, mark, empty=_empty(folders, members),
+                notes=_left_out(inside))  # fmt: skip
+
+
+def _check_size(size: int, packed: int) -> None:
+    """Refuse what would fill the memory, by what the archive says; no more than that is read in any case.
+
+    Raises:
+        UnreadableImage: larger than any picture, or packed as only nothing can be.
+    """
+    if not 0 <= size <= MAX_MEMBER:
+        raise UnreadableImage(f"{size / MB:,.0f} MB in an archive, at most {MAX_MEMBER // MB} MB are read; unpack it")
+    if size > SMALL_MEMBER and size > MAX_RATIO * packed:
+        raise UnreadableImage(f"unpacks to more than {MAX_RATIO} times its size")
+
+
+def _unpacked_bzip2(path: Path, info: zipfile.ZipInfo) -> bytes:
+    """A member packed by bzip2, no more of it than it says; `zipfile` would unpack all, a million times what it reads.
+
+    Raises:
+        UnreadableImage: encrypted or damaged.
+    """
+    with path.open("rb") as file:
+        file.seek(info.header_offset + 26)
+        file.seek(sum(struct.unpack("<HH", file.read(4))), 1)  # behind its name and what else is there
+        packed = file.read(min(info.compress_size, MAX_MEMBER))
+    content = bz2.BZ2Decompressor().decompress(packed, max_length=info.file_size + 1)
+    if info.flag_bits & 1 or len(content) != info.file_size or zlib.crc32(content) != info.CRC:
+        raise UnreadableImage("damaged or encrypted in the archive")
+    return content
+
+
+def _left_out(names: Iterable[str]) -> tuple[str, ...]:
+    """A note on members that no file system would hold."""
+    n_long = sum(map(_is_long, names))
+    return (f"{n_long:,} members with names of more than {MAX_NAME:,} characters or {MAX_DEPTH} folders left out",) * (
+        n_long > 0
+    )
+
+
+def _is_long(name: str) -> bool:
+    return len(name) > MAX_NAME or name.count("/") > MAX_DEPTH
 
 
 def _open_tar(path: Path) -> Tree:
     try:
         archive = _Tar(path)
-    except (tarfile.TarError, OSError, EOFError, lzma.LZMAError) as error:
-        raise InputError(f"'{path}' is not a readable tar archive: {error}") from error
+    except InputError:
+        raise
+    except Exception as error:  # of a foreign reader on what may be anything
+        raise InputError(f"'{path}' is not a readable tar archive: {said(error) or type(error).__name__}") from error
     members = {clean: member for name, member in archive.members.items() if (clean := _clean(path, name))}
     folders = (_clean(path, name) for name in archive.folders)
-    return Tree(_stem(path.name), str(path), sorted(members), lambda name: archive.read(members[name]),
-                lambda name: members[name].size, empty=_empty(folders, members))  # fmt: skip
+    return Tree(_stem(path.name), str(path), sorted(members), lambda name: archive.read(*members[name]),
+                lambda name: members[name][1], empty=_empty(folders, members),
+                notes=(*archive.notes, *_left_out(archive.members)))  # fmt: skip
 
 
 def _empty(folders: Iterable[str], files: Iterable[str]) -> list[str]:
@@ -151,47 +212,106 @@ def _empty(folders: Iterable[str], files: Iterable[str]) -> list[str]:
 
 
 class _Tar:
-    """Random access to the files of a tar; a compressed one is decompressed to an unnamed file first."""
+    """Random access to the files of a tar; a compressed one is decompressed to an unnamed file first.
+
+    Attributes:
+        members: place and size of the files, by name.
+        folders: names of the folders.
+        notes: where what can be read ends, if that is not the end.
+    """
 
     def __init__(self, path: Path) -> None:
+        self.notes: list[str] = []
         with path.open("rb") as file:
             opener = _OPENERS.get(file.read(2))
         self.file: IO[bytes] = path.open("rb") if opener is None else tempfile.TemporaryFile()  # noqa: SIM115 - closed below
         weakref.finalize(self, self.file.close)
         if opener is not None:
-            with opener(path, "rb") as compressed:
-                shutil.copyfileobj(compressed, self.file)
-            self.file.seek(0)
-        with tarfile.open(fileobj=self.file, mode="r:") as archive:
-            self.members = dict(_files(archive.getmembers()))
-            self.folders = [member.name for member in archive.getmembers() if member.isdir()]
+            self._unpack(path, opener)
+        self.members: dict[str, tuple[int, int]] = {}
+        self.folders: list[str] = []
+        for member in self._headers():
+            if member.isdir():
+                self.folders.append(member.name)
+            elif member.islnk():  # a second name of a file inside is that file, other links are ignored
+                if member.linkname in self.members:
+                    self.members[member.name] = self.members[member.linkname]
+            elif member.isfile():
+                self.members[member.name] = (member.offset_data, member.size)
         self.lock = Lock()  # one file position for all threads
 
-    def read(self, member: tarfile.TarInfo) -> bytes:
-        with self.lock:
-            self.file.seek(member.offset_data)
-            content = self.file.read(member.size)
-        if len(content) < member.size:
+    def _unpack(self, path: Path, opener: Callable[..., Any]) -> None:
+        """Decompress into the file, as far as that goes.
+
+        Raises:
+            InputError: it becomes so much larger that it can hold no pictures, or there is no room.
+        """
+        limit = max(LEAST_UNPACKED, MAX_RATIO * path.stat().st_size)
+        done = 0
+        with opener(path, "rb") as packed:
+            while True:
+                try:
+                    chunk = packed.read1(MB)  # all that there is before the damage
+                except Exception as error:  # cut short or damaged
+                    if not done:
+                        raise
+                    self._damaged(f"it cannot be decompressed to its end: {said(error) or type(error).__name__}")
+                    return
+                done += len(chunk)
+                if done > limit:
+                    raise InputError(f"'{path}' unpacks to more than {MAX_RATIO} times its size; unpack it yourself")
+                try:
+                    self.file.write(chunk)
+                    self.file.flush()
+                except OSError as error:
+                    raise InputError(f"no room in {tempfile.gettempdir()} to unpack '{path}' ({error.strerror}); "
+                                     "set TMPDIR, or unpack it yourself") from error  # fmt: skip
+                if not chunk:
+                    return
+
+    def _headers(self) -> Iterator[tarfile.TarInfo]:
+        """Members in their order, up to the first that cannot be read."""
+        self.file.seek(0)
+        at = -1
+        with tarfile.open(fileobj=self.file, mode="r:") as archive:
+            try:
+                while (member := archive.next()) is not None:
+                    archive.members.clear()  # type: ignore[attr-defined]  # it keeps what it has read, which can be a million headers
+                    if member.offset <= at:
+                        raise tarfile.ReadError("a member that begins before the last one")
+                    at = member.offset
+                    yield member
+            except Exception as error:  # of a foreign reader on what may be anything
+                if at < 0:
+                    raise
+                self._damaged(said(error) or type(error).__name__)
+                return
+            self.file.seek(archive.offset)
+            if self.file.read(tarfile.BLOCKSIZE).strip(b"\0"):
+                self._damaged("no header where the next member should begin")
+
+    def _damaged(self, why: str) -> None:
+        if not self.notes:  # what was not decompressed is cut short as well
+            self.notes.append(f"the archive is damaged and only its beginning was read ({shown(why)})")
+
+    def read(self, offset: int, size: int) -> bytes:
+        _check_size(size, size)
+        with readable(), self.lock:
+            self.file.seek(offset)
+            content = self.file.read(size)
+        if len(content) < size:
             raise UnreadableImage("cut short in the archive")
         return content
 
 
-def _files(members: Iterable[tarfile.TarInfo]) -> Iterable[tuple[str, tarfile.TarInfo]]:
-    """Names and files of a tar; a second name of a file inside (a hard link) is that file, other links are ignored."""
-    known: dict[str, tarfile.TarInfo] = {}
-    for member in members:
-        target = known.get(member.linkname) if member.islnk() else member
-        if target is not None and target.isfile():
-            known[member.name] = target
-            yield member.name, target
-
-
 def _clean(path: Path, member: str) -> str:
-    """Name of a member without `./`, empty where it is hidden.
+    """Name of a member without `./`, empty where it is hidden or too long.
 
     Raises:
         InputError: it lies outside the archive.
     """
+    if _is_long(member):
+        return ""
     parts = [part for part in member.split("/") if part != "."]
     if ".." in parts or member.startswith("/") or re.match(r"[A-Za-z]:", member):
         raise InputError(f"'{path}' has a member outside itself ('{member}'); refused, make the archive again")

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fennec.errors import InputError
+from fennec.errors import InputError, printable
 
-from .decode import Content, DeepRanges, UnreadableImage, decode, is_flat
+from .decode import Content, DeepRanges, UnreadableImage, decode, is_flat, readable
 
 Labels = NDArray[np.int64]
 LOOK_AHEAD = 32  # images decoded ahead of their use
@@ -222,10 +222,11 @@ def iter_images(
 
     def read(index: int) -> tuple[Image.Image, bool] | str:
         try:
-            image = decode(dataset.load(index), min_side=min_side, ranges=dataset.ranges)
+            with readable():
+                image = decode(dataset.load(index), min_side=min_side, ranges=dataset.ranges)
+                return image, is_flat(image)
         except UnreadableImage as error:
             return str(error)
-        return image, is_flat(image)
 
     with ThreadPoolExecutor(max_workers=max(4, os.cpu_count() or 4), thread_name_prefix="decode") as pool:
         waiting = deque((int(index), pool.submit(read, int(index))) for index in indices[:LOOK_AHEAD])
@@ -257,12 +258,6 @@ def encode_labels(names: Sequence[str]) -> tuple[Labels, tuple[str, ...]]:
 def count(n: int, noun: str) -> str:
     """A number with its noun: `1 picture`, `1,240 pictures`."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
-def printable(name: str) -> str:
-    """A name that any terminal can show in one line: bytes that are no text, ends of lines and the like are escaped."""
-    text = name.encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _kind(kind: str, n: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -19,6 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from fennec.errors import said, shown
 
 from .kinds import HEAD_BYTES, can_read_heic, is_heic_content
 
@@ -102,7 +105,8 @@ class DeepRanges:
         tops: list[Range] = []
         for position in self.positions:
             try:
-                source = self.load(int(position))
+                with readable():
+                    source = self.load(int(position))
                 with _readable(source) as image:
                     if (colours := _deep_colours(source, image)) is not None:
                         tops.append(_top(colours))
@@ -150,25 +154,49 @@ def robust_range(values: NDArray[np.float64]) -> Range:
 
 
 @contextmanager
+def readable() -> Iterator[None]:
+    """Whatever a reader raises in the block becomes `UnreadableImage`: readers are foreign code on bad input."""
+    try:
+        yield
+    except UnreadableImage:
+        raise
+    except MemoryError as error:
+        raise UnreadableImage("larger than the memory") from error
+    except Exception as error:
+        raise UnreadableImage(shown(said(error).strip()) or type(error).__name__) from error
+
+
+def check_regular(path: Path) -> Path:
+    """The path of what can be read to its end.
+
+    Raises:
+        UnreadableImage: a pipe, a socket or a device, which would be waited for.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise UnreadableImage("a folder" if stat.S_ISDIR(mode) else "no regular file")
+    return path
+
+
+@contextmanager
 def _readable(source: Content) -> Iterator[Image.Image]:
     """An open picture; whatever is wrong with it becomes `UnreadableImage`."""
-    try:
-        # A picture at hand stays open, it is the user's.
-        with _own_limit(), nullcontext(source) if isinstance(source, Image.Image) else _open(source) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise UnreadableImage(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
-            yield image
-    except UnidentifiedImageError as error:
-        raise UnreadableImage(_what_else(source)) from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnreadableImage(f"more than {MAX_PIXELS:,} pixels") from error
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, OverflowError) as error:
-        raise UnreadableImage(str(error) or type(error).__name__) from error
+    with readable():
+        try:
+            # A picture at hand stays open, it is the user's.
+            with _own_limit(), nullcontext(source) if isinstance(source, Image.Image) else _open(source) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise UnreadableImage(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
+                yield image
+        except UnidentifiedImageError as error:
+            raise UnreadableImage(_what_else(source)) from error
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise UnreadableImage(f"more than {MAX_PIXELS:,} pixels") from error
 
 
 def _open(source: bytes | str | Path) -> Image.Image:
     _register_heic()
-    if not source or (not isinstance(source, bytes) and Path(source).stat().st_size == 0):
+    if not source or (not isinstance(source, bytes) and check_regular(Path(source)).stat().st_size == 0):
         raise UnreadableImage("empty file")
     return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
 

@@ -18,15 +18,16 @@ from fennec.errors import InputError
 
 from . import kinds
 from .datasets import N_NAMED, count
-from .decode import UnreadableImage
+from .decode import UnreadableImage, check_regular
 from .labels import LABEL_COLUMNS, PART_COLUMNS, Wanted, clean_labels, hive_cell, notes_on
 from .listing import Listing, Row
 from .manifests import is_manifest_name, label_rows, list_tables
 from .parts import Folders, check_shards, lay_out
-from .tables import TABLES, Beside, read_table
+from .tables import TABLES, Beside, Table, read_table
 
 SIDE_LABELS = ("cls", "label")  # beside a picture of the same name: its class as text
 TOLD = frozenset([*LABEL_COLUMNS, *PART_COLUMNS])
+SIDE_BYTES = 1_000_000  # of a file beside a picture
 N_TRIED = 20  # JSON files looked into for a label
 
 
@@ -66,6 +67,18 @@ class Tree:
         except (OSError, UnreadableImage):
             return b""
 
+    def table(self, name: str) -> Table:
+        """A file as a table.
+
+        Raises:
+            InputError: it cannot be read, or is none.
+        """
+        try:
+            content = self.load(name)
+        except (OSError, UnreadableImage) as error:
+            raise InputError(f"'{name}' of '{self.where}' cannot be read: {error}") from error
+        return read_table(content, name)
+
     def is_picture(self, name: str) -> bool:
         """By its suffix, or by its first bytes where it has none that says something."""
         return kinds.is_picture_name(name) or (
@@ -79,10 +92,12 @@ def open_tree(path: Path) -> Tree:
     Raises:
         InputError: a folder of it cannot be read.
     """
-    found = sorted(_walk(path, "", set()))
+    found = sorted(_walk(path))
     names, empty = [name for name in found if name[-1] != "/"], [name[:-1] for name in found if name[-1] == "/"]
     name = path.resolve().name or str(path)
-    return Tree(name, str(path), names, lambda name: path / name, lambda name: _size(path / name), path, empty)
+    return Tree(
+        name, str(path), names, lambda name: check_regular(path / name), lambda name: _size(path / name), path, empty
+    )
 
 
 def list_tree(tree: Tree, wanted: Wanted) -> Listing:
@@ -105,7 +120,7 @@ def list_tree(tree: Tree, wanted: Wanted) -> Listing:
     labels = {row.label for row in rows if row.problem is None}
     use = [name for name in tables if is_manifest_name(name, metadata_only=len(labels - {None}) > 1)]
     if use or wanted != Wanted():
-        return label_rows(listing, use, lambda name: read_table(tree.load(name), name), wanted)
+        return label_rows(listing, use, tree.table, wanted)
     return listing
 
 
@@ -113,7 +128,7 @@ def _only_tables(tree: Tree, tables: Sequence[str], wanted: Wanted) -> Listing:
     """Tables that hold the pictures, or name them elsewhere; parquet is read before others."""
     parquet = [name for name in tables if kinds.suffix(name) == ".parquet"]
     chosen = set(parquet or tables)
-    read = [read_table(tree.load(name), name) for name in sorted(chosen)]
+    read = [tree.table(name) for name in sorted(chosen)]
     check_shards([name.rpartition(".")[0] for name in sorted(chosen)], tree.where)
     found = list_tables(
         read, tree.name, tree.where, wanted, *([] if tree.folder is None else [Beside(tree.folder).find])
@@ -234,7 +249,10 @@ def _key(name: str) -> tuple[str, str]:
 def _text(tree: Tree, name: str) -> str:
     try:
         content = tree.load(name)
-        return (content if isinstance(content, bytes) else content.read_bytes()).decode("utf-8-sig", "replace").strip()
+        if not isinstance(content, bytes):
+            with content.open("rb") as file:
+                content = file.read(SIDE_BYTES)
+        return content[:SIDE_BYTES].decode("utf-8-sig", "replace").strip()
     except (OSError, UnreadableImage):
         return ""
 
@@ -243,7 +261,7 @@ def _json_label(text: str) -> object:
     """Label in the JSON file of one picture, None where it has none."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if isinstance(value, dict):
         lower = {str(key).lower(): entry for key, entry in value.items()}
@@ -289,26 +307,40 @@ def _size(path: Path) -> int:
         return -1
 
 
-def _walk(root: Path, relative: str, seen: set[tuple[int, int]]) -> Iterator[str]:
+def _walk(root: Path) -> Iterator[str]:
     """Relative paths of the files below a directory, and with a `/` behind them of folders without files of their own.
 
     Links are followed, each directory entered once.
     """
-    status = (root / relative).stat()
-    if (status.st_dev, status.st_ino) in seen:
-        yield f"{relative}/"
-        return
-    seen.add((status.st_dev, status.st_ino))
-    try:
-        entries = sorted(os.scandir(root / relative), key=lambda entry: entry.name)
-    except PermissionError as error:
-        raise InputError(f"cannot read the folder '{root / relative}': {error.strerror}") from error
-    shown = [entry for entry in entries if not kinds.is_hidden(entry.name)]
-    if relative and not shown:
-        yield f"{relative}/"
-    for entry in shown:
-        path = f"{relative}/{entry.name}" if relative else entry.name
-        if entry.is_dir():
-            yield from _walk(root, path, seen)
+    seen: set[tuple[int, int]] = set()
+    waiting = [""]
+    while waiting:
+        relative = waiting.pop()
+        try:
+            status = (root / relative).stat()
+            again = (status.st_dev, status.st_ino) in seen
+            entries = [] if again else sorted(os.scandir(root / relative), key=lambda entry: entry.name)
+        except PermissionError as error:
+            raise InputError(f"cannot read the folder '{root / relative}': {error.strerror}") from error
+        except OSError:  # gone, or a path longer than the system takes
+            entries = []
         else:
-            yield path
+            seen.add((status.st_dev, status.st_ino))
+        shown = [entry for entry in entries if not kinds.is_hidden(entry.name)]
+        if relative and not shown:
+            yield f"{relative}/"
+        folders = []
+        for entry in shown:
+            path = f"{relative}/{entry.name}" if relative else entry.name
+            if _is_folder(entry):
+                folders.append(path)
+            else:
+                yield path
+        waiting += reversed(folders)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False

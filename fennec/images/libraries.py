@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fennec.errors import FennecError, InputError, MissingExtraError, OfflineError, did_you_mean
+from fennec.errors import FennecError, InputError, MissingExtraError, OfflineError, did_you_mean, said
 from fennec.settings import cache_dir
 
 from .labels import Wanted, clean_labels, find_image_column, labels_of, notes_on, part_of_rows
@@ -129,7 +129,7 @@ def make_torchvision(kind: Any, root: str, split: str | None, *, download: bool)
     try:
         return kind(**arguments)
     except (TypeError, ValueError, ImportError) as error:
-        raise InputError(f"cannot open torchvision's {kind.__name__}: {error}") from error
+        raise InputError(f"cannot open torchvision's {kind.__name__}: {said(error)}") from error
     except (OSError, RuntimeError) as error:  # URLError is an OSError; a failed check is a RuntimeError
         if download and not fetches:
             raise InputError(
@@ -138,9 +138,9 @@ def make_torchvision(kind: Any, root: str, split: str | None, *, download: bool)
             ) from error
         if download:
             raise OfflineError(
-                f"cannot download {kind.__name__} ({error}); put it into {root} on a machine with a network"
+                f"cannot download {kind.__name__} ({said(error)}); put it into {root} on a machine with a network"
             ) from error
-        raise InputError(f"no {kind.__name__} in {root} ({error})") from error
+        raise InputError(f"no {kind.__name__} in {root} ({said(error)})") from error
 
 
 def list_pairs(name: str, dataset: Any) -> Listing:
@@ -191,7 +191,7 @@ def list_hugging_face(name: str, split: str | None, wanted: Wanted) -> Listing:
         raise MissingExtraError("'hf:' needs the datasets library; pip install 'fennec-recommender[hf]'") from error
     repository, _, config = name.partition(":")
     where = f"hf:{name}"
-    if not repository.strip("/ "):
+    if not repository.strip("/. ") or ".." in repository.split("/"):
         raise InputError(f"'{where}' names no dataset; expected hf:ORG/NAME, or hf: and a folder of save_to_disk")
     try:
         if (Path(repository) / "dataset_dict.json").is_file() or (Path(repository) / "state.json").is_file():
@@ -209,13 +209,13 @@ def list_hugging_face(name: str, split: str | None, wanted: Wanted) -> Listing:
             )
     except (ConnectionError, library.exceptions.DatasetNotFoundError, OSError) as error:
         raise OfflineError(
-            f"cannot get 'hf:{name}' ({(str(error) or type(error).__name__).splitlines()[0]}); check the name and the "
+            f"cannot get 'hf:{name}' ({(said(error) or type(error).__name__).splitlines()[0]}); check the name and the "
             "network, or give a local folder"
         ) from error
     except FennecError:
         raise
     except Exception as error:  # of the library's many readers
-        raise InputError(f"cannot open 'hf:{name}': {' '.join(str(error).split()) or type(error).__name__}") from error
+        raise InputError(f"cannot open 'hf:{name}': {' '.join(said(error).split()) or type(error).__name__}") from error
     listing = _list_table(table, where, wanted, chosen, tuple(splits))
     column = listing.columns["image"]
     return replace(listing, others=tuple(

@@ -18,7 +18,7 @@ from PIL import Image
 from fennec.errors import InputError
 
 from .datasets import N_NAMED, ImageDataset, Labels, Taken, count, encode_labels
-from .decode import Content, UnreadableImage
+from .decode import Content, UnreadableImage, check_regular, readable
 from .kinds import CLOSED, STAND_INS, advice
 from .parts import choose_parts
 from .tables import MISSING
@@ -111,32 +111,35 @@ def take(listing: Listing, split: str | None) -> ImageDataset:
     labels: Labels | None = None
     class_names: tuple[str, ...] = ()
     if labelled:
-        labels, class_names = encode_labels([str(rows[index].label) for index in labelled])
-    texts = Counter(rows[index].label for index in labelled)
+        labels, class_names = encode_labels([_text(str(rows[index].label)) for index in labelled])
+    texts = Counter(_text(str(rows[index].label)) for index in labelled)
     across_parts, across_classes, complete = _duplicates(listing, kept, chosen)
     help_ = advice(set(not_read))
     notes = [*listing.notes, *_alike(class_names), *([help_] if help_ else []), *([] if complete else [PARTLY])]
     taken = Taken(
-        name=listing.name,
+        name=_text(listing.name),
         n_images=len(kept),
-        class_counts={str(name): n for name, n in sorted(texts.items(), key=lambda pair: (-pair[1], str(pair[0])))},
-        part=", ".join(chosen) or None,
-        other_parts=tuple(name for name in names if name not in chosen),
-        not_read=dict(sorted(not_read.items(), key=lambda pair: (pair[0] not in CLOSED, -pair[1], pair[0]))),
+        class_counts=dict(sorted(texts.items(), key=lambda pair: (-pair[1], pair[0]))),
+        part=_text(", ".join(chosen)) or None,
+        other_parts=tuple(_text(name) for name in names if name not in chosen),
+        not_read={
+            _text(kind): n
+            for kind, n in sorted(not_read.items(), key=lambda pair: (pair[0] not in CLOSED, -pair[1], pair[0]))
+        },
         n_unlabelled=len(good) - len(kept),
-        columns=listing.columns,
-        columns_not_used=listing.columns_not_used,
+        columns={use: _text(column) for use, column in listing.columns.items()},
+        columns_not_used=tuple(map(_text, listing.columns_not_used)),
         across_parts=across_parts,
         across_classes=across_classes,
-        notes=tuple(notes),
+        notes=tuple(map(_text, notes)),
     )
     return ImageDataset(
-        listing.name,
-        [rows[index].item for index in kept],
+        _text(listing.name),
+        [_text(rows[index].item) for index in kept],
         lambda position: listing.load(kept[position]),
         labels,
         class_names,
-        tuple((row.item, "no such file") for row in bad if row.problem == MISSING),
+        tuple((_text(row.item), "no such file") for row in bad if row.problem == MISSING),
         taken=taken,
     )
 
@@ -200,13 +203,16 @@ def _duplicates(listing: Listing, kept: Sequence[int], chosen: Sequence[str]) ->
             continue
         equal: dict[bytes, list[int]] = defaultdict(list)
         for at in group:
-            content = _bytes(*pool[at])
-            if content is None:
+            source, index = pool[at]
+            try:
+                with readable():
+                    content = source.load(index)
+                    n_bytes += _size(content)
+                    if n_bytes > HASHED_BYTES:
+                        return across_parts, across_classes, False
+                    equal[hashlib.blake2b(_bytes(content), digest_size=16).digest()].append(at)
+            except UnreadableImage:
                 continue
-            n_bytes += len(content)
-            if n_bytes > HASHED_BYTES:
-                return across_parts, across_classes, False
-            equal[hashlib.blake2b(content, digest_size=16).digest()].append(at)
         for same in equal.values():
             here = [at for at in same if at < len(mine)]
             across_parts += len(here) if len(here) < len(same) else 0
@@ -214,14 +220,24 @@ def _duplicates(listing: Listing, kept: Sequence[int], chosen: Sequence[str]) ->
     return across_parts, across_classes, True
 
 
-def _bytes(listing: Listing, index: int) -> bytes | None:
-    """Encoded content of a row, or the pixels of what is a picture already; None where it cannot be read."""
-    try:
-        content = listing.load(index)
-        if isinstance(content, (str, Path)):
-            return Path(content).read_bytes()
-        if isinstance(content, Image.Image):
-            return f"{content.mode} {content.size} ".encode() + content.tobytes()
-        return content
-    except (OSError, UnreadableImage):
-        return None
+def _size(content: Content) -> int:
+    """Bytes of a content, before it is read."""
+    if isinstance(content, (str, Path)):
+        return check_regular(Path(content)).stat().st_size
+    if isinstance(content, Image.Image):
+        return content.width * content.height * len(content.getbands())
+    return len(content)
+
+
+def _bytes(content: Content) -> bytes:
+    """Encoded content of a row, or the pixels of what is a picture already."""
+    if isinstance(content, (str, Path)):
+        return Path(content).read_bytes()
+    if isinstance(content, Image.Image):
+        return f"{content.mode} {content.size} ".encode() + content.tobytes()
+    return content
+
+
+def _text(name: str) -> str:
+    """A name as text: bytes of a file system that are none are escaped, so that it can be written anywhere."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -5,6 +5,7 @@ In: one argument. Out: `ImageDataset`. Archives are never unpacked to disk.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -183,7 +184,7 @@ def with_columns(source: str, image_column: str | None, label_column: str | None
 def _asked(text: str) -> tuple[str, dict[str, str]]:
     """A source without what stands behind its `?`, and that."""
     source, _, query = text.partition("?")
-    if not query or Path(text).exists():
+    if not query or _exists(Path(text)):
         return text, {}
     asked = dict(parse_qsl(query))
     for key in asked:
@@ -197,17 +198,21 @@ def _listing(text: str, split: str | None, wanted: Wanted) -> Listing:
     if not text.strip():
         raise InputError("the dataset is an empty string; expected a folder, a manifest, an archive or 'hf:NAME'")
     scheme, _, rest = text.partition(":")
-    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]+", scheme) and _ and not Path(text).exists():
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]+", scheme) and _ and not _exists(Path(text)):
         if scheme not in READERS:
             raise InputError(f"unknown kind of dataset '{scheme}:'{did_you_mean(scheme, READERS)}; "
                              f"there are {', '.join(READERS)}, folders, manifests and archives")  # fmt: skip
         return READERS[scheme](rest, split, wanted)
-    path = Path(text).expanduser()
-    if not path.exists():
-        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    with contextlib.suppress(RuntimeError):  # nobody of this name
+        text = str(Path(text).expanduser())
+    path = Path(text)
+    if not _exists(path):
+        siblings = [p.name for p in path.parent.iterdir()] if _exists(path.parent) and path.parent.is_dir() else []
         raise InputError(f"no dataset at '{path}'{did_you_mean(path.name, siblings)}")
     if path.is_dir():
         return _folder(path, split, wanted)
+    if not path.is_file():
+        raise InputError(f"'{path}' is neither a folder nor a regular file; a pipe or a device cannot be read twice")
     if suffix(path.name) in TABLES:
         return _beside_shards(open_table(path, wanted), path)
     if is_archive_name(path.name):
@@ -218,6 +223,13 @@ def _listing(text: str, split: str | None, wanted: Wanted) -> Listing:
     if is_picture_name(path.name):
         raise InputError(f"'{path}' is one image; give the folder that holds the dataset: '{path.parent}'")
     raise InputError(f"cannot tell what '{path}' is; expected a folder, {', '.join(sorted(TABLES))}, .zip or .tar")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # longer than the system takes, a zero byte in it
+        return False
 
 
 def _beside_shards(listing: Listing, path: Path) -> Listing:

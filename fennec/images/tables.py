@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from fennec.errors import InputError
+from fennec.errors import InputError, said
 
 from . import kinds
 from .datasets import count
@@ -94,8 +94,8 @@ def read_table(content: bytes | Path, name: str) -> Table:
                                 keep_default_na=False, na_values=[""], index_col=False)  # fmt: skip
     except InputError:
         raise
-    except (ValueError, OSError, csv.Error) as error:
-        raise InputError(f"'{name}' is not a readable table: {error}") from error
+    except Exception as error:  # of foreign readers on what may be anything
+        raise InputError(f"'{name}' is not a readable table: {said(error) or type(error).__name__}") from error
     frame.columns = [str(column).strip() for column in frame.columns]
     return Table(name, frame)
 
@@ -181,7 +181,6 @@ def _text(content: bytes) -> str:
 
 
 def _read_parquet(content: bytes | Path, name: str) -> Table:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
@@ -190,8 +189,8 @@ def _read_parquet(content: bytes | Path, name: str) -> Table:
         held = [entry.name for entry in schema if _holds_bytes(entry.type)]
         pictures = tuple(column for column in held if _holds_pictures(file, column)) or tuple(held)
         frame = file.read(columns=[column for column in schema.names if column not in pictures]).to_pandas()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"'{name}' is not a readable parquet file: {error}") from error
+    except Exception as error:  # of a foreign reader on what may be anything
+        raise InputError(f"'{name}' is not a readable parquet file: {said(error) or type(error).__name__}") from error
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
     except (KeyError, ValueError, TypeError):

@@ -5,6 +5,7 @@ In: what `fennec.evaluation.compare.compare` returned. Out: PNG files.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import numpy as np
 
 from fennec.errors import MissingExtraError
 from fennec.evaluation.compare import OURS, summarise_comparison
+from fennec.files import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +53,9 @@ def plot_comparison(results: pd.DataFrame, folder: Path, *, measure: str = "tau_
             figure = Figure(figsize=size, layout="constrained")
             draw(figure.add_subplot())
             written.append(folder / f"{name}.png")
-            figure.savefig(written[-1], dpi=110)
+            picture = io.BytesIO()
+            figure.savefig(picture, dpi=110, format="png")
+            write_whole(written[-1], picture.getvalue())
     return written
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from fennec.files import write_whole
+from fennec.errors import printable, shown
+from fennec.files import as_json, write_whole
 from fennec.space.ranking import WIDTH
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fennec.trials.found import Search
 
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 N_SKIPPED = 5  # images named that could not be read
 _RESULTS: ContextVar[TextIO | None] = ContextVar("where results go, standard output when None", default=None)
 
@@ -58,7 +59,7 @@ def results_apart() -> Iterator[None]:
 
 def print_text(text: str, *, nl: bool = True) -> None:
     """A result as it is."""
-    typer.echo(text, file=_RESULTS.get(), nl=nl)
+    typer.echo(text.encode("utf-8", "backslashreplace").decode("utf-8"), file=_RESULTS.get(), nl=nl)
 
 
 def print_ranking(ranking: Ranking, as_json: bool, as_csv: bool, quiet: bool) -> None:
@@ -68,27 +69,35 @@ def print_ranking(ranking: Ranking, as_json: bool, as_csv: bool, quiet: bool) ->
     elif as_json:
         print_json(ranking.to_dict())
     elif as_csv:
-        print_text(ranking.to_frame().to_csv(index=False), nl=False)
+        print_text(csv_text(ranking.to_frame()), nl=False)
     else:
         print_table(ranking.to_table())
         print_text(ranking.footer())
     for item, reason in ranking.skipped[:N_SKIPPED]:
-        say(f"skipped {item.encode('utf-8', 'backslashreplace').decode()}: {reason}")
+        say(f"skipped {shown(item)}: {shown(reason)}")
 
 
 def print_json(value: Any) -> None:
     """One document."""
-    print_text(json.dumps(value, indent=1, ensure_ascii=False))
+    print_text(as_json(value, ensure_ascii=False))
 
 
 def print_table(table: Table) -> None:
     """A table as wide as the terminal; in a file or a pipe as wide as ids need."""
     from rich.console import Console
 
-    console = Console(file=_RESULTS.get())
+    plain: dict[str, Any] = {"file": _RESULTS.get(), "markup": False, "emoji": False}  # names are names
+    console = Console(**plain)
     if not console.is_terminal:
-        console = Console(file=_RESULTS.get(), width=WIDTH)  # a file or a pipe has none
+        console = Console(**plain, width=WIDTH)  # a file or a pipe has none
     console.print(table)
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """A table as CSV; a text that a spreadsheet would compute gets a `'` before it."""
+    return frame.map(lambda cell: f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell).to_csv(
+        index=False
+    )
 
 
 def print_frame(frame: pd.DataFrame, as_json: bool, as_csv: bool, quiet: bool) -> None:
@@ -98,7 +107,7 @@ def print_frame(frame: pd.DataFrame, as_json: bool, as_csv: bool, quiet: bool) -
     elif as_json:
         print_text(frame.to_json(orient="records", indent=1))
     elif as_csv:
-        print_text(frame.to_csv(index=False), nl=False)
+        print_text(csv_text(frame), nl=False)
     else:
         from rich.table import Table
 
@@ -106,7 +115,7 @@ def print_frame(frame: pd.DataFrame, as_json: bool, as_csv: bool, quiet: bool) -
         for column in frame:
             table.add_column(str(column), overflow="fold")
         for row in frame.itertuples(index=False):
-            table.add_row(*("-" if value != value or value == "" else str(value) for value in row))
+            table.add_row(*("-" if value != value or value == "" else printable(str(value)) for value in row))
         print_table(table)
 
 
@@ -149,7 +158,7 @@ def print_made(made: dict[str, Any], as_json: bool) -> None:
 
 def typed() -> str:
     """The command as it was typed."""
-    return shlex.join(["fennec", *sys.argv[1:]])
+    return printable(shlex.join(["fennec", *sys.argv[1:]]))
 
 
 def write_page(path: Path, text: str, *, quiet: bool) -> None:

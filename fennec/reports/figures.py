@@ -5,7 +5,8 @@ In: predictions, vectors, tables. Out: plotly figures without colours of text an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 
 from fennec.checkpoints.catalog import load_catalog
 from fennec.evaluation.compare import OURS
-from fennec.space.ranking import Explanation
 from fennec.space.recommender import Recommender
+from fennec.space.shortlist import Explanation
 
 from .compare_plots import apart
 
@@ -55,7 +56,7 @@ def quality_and_cost(models: Sequence[str], performance: Floats, shown: Sequence
              {"mode": "markers", "marker": {"color": ORANGE, "size": 11, "symbol": "diamond"}}),
         ):  # fmt: skip
             figure.add_trace(
-                go.Scatter(x=cost[rows].tolist(), y=percent[rows].tolist(), text=names[rows].tolist(), name=name,
+                go.Scatter(x=cost[rows].tolist(), y=percent[rows].tolist(), text=_plain(names[rows]), name=name,
                            hovertemplate="%{text}<br>" + label + " %{x:.3g}<br>%{y:.1f} %<extra></extra>",
                            visible=label == first, **style)
             )  # fmt: skip
@@ -122,17 +123,17 @@ def transfer_space(recommender: Recommender, task_vector: Floats, shown: Sequenc
         (listed, "shortlist", {"color": ORANGE, "size": 10, "symbol": "diamond"}),
     ):
         figure.add_trace(
-            go.Scatter(x=models[rows, 0].tolist(), y=models[rows, 1].tolist(), text=names[rows].tolist(), name=name,
+            go.Scatter(x=models[rows, 0].tolist(), y=models[rows, 1].tolist(), text=_plain(names[rows]), name=name,
                        mode="markers", marker=marker, hovertemplate=hover)
         )  # fmt: skip
-    labels = list(recommender.image_sets_)
+    labels = _plain(recommender.image_sets_)
     figure.add_trace(
         go.Scatter(x=places[:, 0].tolist(), y=places[:, 1].tolist(), text=labels, name="known tasks",
                    mode="markers+text", textposition="top center", hovertemplate=hover,
                    marker={"color": BLUE, "size": 9, "symbol": "square"})
     )  # fmt: skip
     figure.add_trace(
-        go.Scatter(x=[float(new[0])], y=[float(new[1])], text=[task], name="new task", mode="markers+text",
+        go.Scatter(x=[float(new[0])], y=[float(new[1])], text=_plain([task]), name="new task", mode="markers+text",
                    textposition="bottom center", hovertemplate=hover,
                    marker={"color": "#D55E00", "size": 16, "symbol": "star"})
     )  # fmt: skip
@@ -148,8 +149,8 @@ def contributions(explained: Explanation, *, n: int = 10) -> Any:
     figure.add_trace(
         go.Bar(
             x=[part.value for part in parts],
-            y=[part.task for part in parts],
-            text=[part.there for part in parts],
+            y=_plain(part.task for part in parts),
+            text=_plain(part.there for part in parts),
             textposition="none",
             orientation="h",
             marker={"color": [BLUE if part.value >= 0 else ORANGE for part in parts]},
@@ -175,7 +176,7 @@ def quality_and_time(summary: pd.DataFrame) -> Any:
         part = summary[rows]
         figure.add_trace(
             go.Scatter(x=part["seconds"].clip(lower=1e-4).tolist(), y=part["mean"].tolist(), name=name,
-                       text=labels[rows].tolist(), customdata=part["method"].tolist(), mode="markers+text",
+                       text=_plain(labels[rows]), customdata=_plain(part["method"]), mode="markers+text",
                        textposition="top center", marker=marker,
                        hovertemplate="%{customdata}<br>%{x:.3g} s, tau_w %{y:.3f}<extra></extra>")
         )  # fmt: skip
@@ -191,12 +192,17 @@ def task_map(results: pd.DataFrame, methods: Sequence[str]) -> Any:
     wide = wide.loc[list(methods)[::-1]]
     figure = _figure("", "")
     figure.add_trace(
-        go.Heatmap(z=wide.astype(object).where(wide.notna(), None).to_numpy().tolist(), x=wide.columns.tolist(),
-                   y=wide.index.tolist(), colorscale="Viridis",
+        go.Heatmap(z=wide.astype(object).where(wide.notna(), None).to_numpy().tolist(), x=_plain(wide.columns),
+                   y=_plain(wide.index), colorscale="Viridis",
                    hovertemplate="%{y} on %{x}: %{z:.3f}<extra></extra>")
     )  # fmt: skip
     figure.update_layout(height=140 + 20 * len(wide))
     return figure
+
+
+def _plain(texts: Iterable[str]) -> list[str]:
+    """Texts as plotly shows them letter by letter; it takes some HTML for markup."""
+    return [escape(str(text), quote=False) for text in texts]
 
 
 def _figure(x: str, y: str) -> Any:

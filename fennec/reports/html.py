@@ -6,10 +6,8 @@ In: what `Recommender` and `compare` return. Out: text of the file. Figures come
 from __future__ import annotations
 
 import base64
-import importlib.metadata
 import io
-import platform
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,9 +16,10 @@ from fennec.evaluation.compare import summarise_comparison
 from fennec.images.datasets import ImageDataset, ReadReport, iter_images, sample
 from fennec.space.ranking import Ranking
 from fennec.space.recommender import Recommender
-from fennec.tasks.embedding import TaskEmbedding
+from fennec.tasks.words import Task, images_of
 
 from . import figures
+from .pages import render
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,21 +28,21 @@ N_PICTURES = 24
 PICTURE_SIDE = 112  # pixels
 N_CLASSES = 20  # drawn at most
 N_BEST = 3  # models named for each of the nearest tasks
-LIBRARIES = ("fennec-recommender", "torch", "timm", "open-clip-torch", "numpy", "plotly")
 
 
 def recommendation_html(
-    ranking: Ranking, recommender: Recommender, task: TaskEmbedding, images: ImageDataset, *, command: str = ""
+    ranking: Ranking, recommender: Recommender, task: Task, images: ImageDataset | None, *, command: str = ""
 ) -> str:
     """The page of one recommendation.
 
     Args:
         ranking: the shortlist.
         recommender: that made it.
-        task: embedding of the new task.
-        images: of the new task, for the contact sheet.
+        task: embedding or description of the new task.
+        images: of the new task, for the contact sheet; None where it is only described.
         command: what was typed, shown as it is.
     """
+    looked = images_of(task)
     prediction = recommender.predict(task)
     position = {model: row for row, model in enumerate(recommender.models_)}
     first = ranking.first
@@ -65,8 +64,10 @@ def recommendation_html(
     for model in ranking.models:
         if ranking.protocol == "finetune" and model.record is not None and model.record.recipe is not None:
             recipes.setdefault(model.record.recipe, []).append(model.id)
-    counts = sorted(zip(task.class_names, task.class_counts, strict=True), key=lambda pair: -pair[1])
-    return _render(
+    counts: list[tuple[str, float]] = []
+    if looked is not None:
+        counts = sorted(zip(looked.class_names, looked.class_counts, strict=True), key=lambda pair: -pair[1])
+    return render(
         "recommendation.html",
         f"Fennec: {ranking.task}",
         command,
@@ -75,14 +76,13 @@ def recommendation_html(
         models=[model.to_dict() for model in ranking.models],
         recipes=recipes,
         first=first.to_dict(),
-        n_images=task.n_images,
-        data=str(task.taken or images.taken),
+        data="" if looked is None or images is None else str(looked.taken or images.taken),
         nearest=nearest,
-        pictures=_contact_sheet(images),
+        pictures=[] if images is None else _contact_sheet(images),
         classes=[(name, int(count)) for name, count in counts[:N_CLASSES]],
         more_classes=max(len(counts) - N_CLASSES, 0),
         largest_class=max((int(count) for _, count in counts), default=1),
-        skipped=task.skipped,
+        skipped=ranking.skipped,
         explained=explained,
         known=first.known,
     )
@@ -100,7 +100,7 @@ def comparison_html(results: pd.DataFrame, *, name: str, n_models: int, command:
     summary = summarise_comparison(results)
     charts = {"time": figures.quality_and_time(summary), "tasks": figures.task_map(results, list(summary["method"]))}
     rows = summary.astype(object).where(summary.notna(), None).to_dict("records")
-    return _render(
+    return render(
         "comparison.html",
         f"Fennec compared on {name}",
         command,
@@ -109,28 +109,6 @@ def comparison_html(results: pd.DataFrame, *, name: str, n_models: int, command:
         n_tasks=results["task"].nunique(),
         n_models=n_models,
         rows=rows,
-    )
-
-
-def _render(template: str, title: str, command: str, charts: dict[str, Any], **values: Any) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from plotly.offline import get_plotlyjs
-
-    environment = Environment(
-        loader=PackageLoader("fennec.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    versions = {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES}
-    return environment.get_template(template).render(
-        title=title,
-        command=command,
-        versions=versions,
-        charts={name: figure.to_plotly_json() for name, figure in charts.items()},
-        plotly_js=get_plotlyjs(),
-        **values,
     )
 
 

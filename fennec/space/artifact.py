@@ -1,24 +1,37 @@
-"""A fitted recommender on disk: `config.json`, `tensors.safetensors`, `README.md`; never a pickle.
+"""A fitted recommender on disk: `config.json`, `tensors.safetensors`, `README.md`, `manifest.json`; never a pickle.
 
-The configuration names the proxy with its preprocessing, and the tensors hold a check vector, so that a
-space is never used with another proxy than it was made with.
+The configuration names the proxy with its preprocessing, and the tensors hold a check vector, so that a space is never
+used with another proxy than it was made with. Both are typed before use, and the manifest has their hashes: it tells a
+file that was changed from one of another version. A space without a manifest was saved before there were any.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from fennec import __version__
-from fennec.errors import ArtifactError, InputError, UnknownTaskError, did_you_mean
+from fennec.errors import ArtifactError, InputError, UnknownTaskError, UnwritableError, did_you_mean
+from fennec.files import MANIFEST, as_json, find_file, read_together, with_manifest, write_together
 from fennec.settings import data_dir
+from fennec.typed import (
+    LARGE,
+    Table,
+    check_between,
+    check_covariance,
+    check_different,
+    check_tensors,
+    read_json,
+    read_tensors,
+    typed,
+)
 
 from .alike import Effects
-from .deviation import Deviation
+from .deviation import QUANTILES, Deviation
 from .index import ModelIndex
 from .kernel import TaskKernel
 from .transfer_space import TransferSpace
@@ -27,11 +40,104 @@ if TYPE_CHECKING:
     from fennec.tasks.proxy import Proxy
 
 Space = TypeVar("Space", bound=TransferSpace)
+Contents = Mapping[str, bytes]
+Arrays = dict[str, np.ndarray[Any, Any]]
 
 FORMAT_VERSION = 4  # 4: results of all studies
 TENSORS = ("model_vectors_", "doubt_", "mapper_", "levels_", "task_covariance_", "performance_", "known_")
 FACTS = ("name_", "protocol_", "study_", "models_", "image_sets_")
 NUMBERS = ("level_variance", "noise", "width")
+READ = {"config.json": 10**8, "tensors.safetensors": 4 * 10**9}  # files that a space is read from, bytes at most
+FILES = ("README.md", *READ, MANIFEST)
+SMALL = 1e-9  # what is divided by is larger
+
+# One name is one size. An affinity is a row of the mapper; descriptors are means and deviations of features.
+SCHEMA = {
+    "check_vector": Table(("features",)),
+    "descriptors": Table(("known", "descriptors")),
+    "scales": Table((2,), low=SMALL),
+    "spreads": Table((len(QUANTILES),), low=SMALL),
+    "model_vectors_": Table(("models", "components")),
+    "doubt_": Table(("models",), low=0.0),
+    "mapper_": Table(("placed", "image sets and 1")),
+    "levels_": Table(("image sets",), gaps=True),
+    "task_covariance_": Table(("components", "components")),
+    "performance_": Table(("models", "image sets"), low=0.0, high=1.0, gaps=True),
+    "known_": Table(("models", 2), low=0, whole=True),
+}
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Those of `TransferSpace`, in the order of their names."""
+
+    affinity: Effects
+    length_scale: float
+    n_components: int
+    quality: Effects
+    random_state: int | None
+
+    def __post_init__(self) -> None:
+        for effects in (self.affinity, self.quality):
+            check_between(0.0, LARGE, **asdict(effects))
+            check_between(0.0, 1.0, shared_by_studies=effects.common + effects.protocol)
+        check_between(1e-6, 1e6, length_scale=self.length_scale)
+        check_between(0, 2**31, n_components=self.n_components)
+        check_between(0, 2**32 - 1, random_state=self.random_state)
+
+
+@dataclass(frozen=True)
+class StoredFacts:
+    """Names of what the space is about."""
+
+    name: str
+    protocol: str
+    study: str
+    models: tuple[str, ...]
+    image_sets: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        check_different(models=self.models, image_sets=self.image_sets)
+        if not self.models:
+            raise ValueError("'models' is empty; expected at least one")
+
+
+@dataclass(frozen=True)
+class StoredNumbers:
+    """Those of `Deviation`."""
+
+    level_variance: float
+    noise: float
+    width: float
+
+    def __post_init__(self) -> None:
+        check_between(0.0, LARGE, level_variance=self.level_variance)
+        check_between(SMALL, LARGE, noise=self.noise, width=self.width)
+
+
+@dataclass(frozen=True)
+class StoredProxy:
+    """The proxy that it was made with."""
+
+    name: str
+    fingerprint: str
+    preprocessing: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What `config.json` holds."""
+
+    format_version: int
+    fennec_version: str
+    parameters: Parameters
+    space: StoredFacts
+    known_tasks: tuple[str, ...]
+    deviation: StoredNumbers
+    proxy: StoredProxy
+
+    def __post_init__(self) -> None:
+        check_different(known_tasks=self.known_tasks)
 
 
 def shipped_space(protocol: str) -> Path:
@@ -53,13 +159,13 @@ def save_space(space: TransferSpace, folder: str | Path, *, proxy: Proxy | None 
 
     Args:
         space: fitted.
-        folder: made if need be; files of the same names are replaced, each only when it is complete.
+        folder: made if need be; files of the same names are replaced, all of them or, interrupted, none.
         proxy: the proxy it was fitted with, to store preprocessing and check vector; the bundled one is
             loaded when the recommender uses it, any other must be given.
 
     Raises:
         InputError: the proxy is not the one that the recommender was fitted with, or must be given.
-        ArtifactError: the folder cannot be written.
+        ArtifactError: the folder cannot be written, or the space could not be read again.
     """
     from safetensors.numpy import save
 
@@ -72,6 +178,10 @@ def save_space(space: TransferSpace, folder: str | Path, *, proxy: Proxy | None 
         proxy = Proxy.load(BUNDLED)
     if proxy.fingerprint != kernel.fingerprint:
         raise InputError(f"the recommender was fitted with proxy '{kernel.proxy}', not with '{proxy.name}'")
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)  # what cannot be written need not be made
+    except OSError as error:
+        raise ArtifactError(f"cannot write '{folder}' ({error.strerror}); give another place") from error
     config = {
         "format_version": FORMAT_VERSION,
         "fennec_version": __version__,
@@ -94,16 +204,19 @@ def save_space(space: TransferSpace, folder: str | Path, *, proxy: Proxy | None 
     }
     # half the size, and a hundredth of a thousandth of a score is nothing
     tensors = {key: value.astype(np.float32) if value.size > 1000 else value for key, value in tensors.items()}
-    target = Path(folder)
+    contents = {
+        "README.md": _card(config).encode(),
+        "config.json": (as_json(config) + "\n").encode(),
+        "tensors.safetensors": save({key: np.ascontiguousarray(value) for key, value in tensors.items()}),
+    }
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        partial = target / "tensors.safetensors.part"
-        partial.write_bytes(save({key: np.ascontiguousarray(value) for key, value in tensors.items()}))
-        _replace(target / "README.md", _card(config))
-        partial.replace(target / "tensors.safetensors")
-        _replace(target / "config.json", json.dumps(config, indent=1, default=list) + "\n")
-    except OSError as error:
-        raise ArtifactError(f"cannot write to '{folder}': {error}") from error
+        _read(contents)
+    except ArtifactError as error:
+        raise ArtifactError(f"this recommender cannot be saved: {error}") from error
+    try:
+        write_together(Path(folder), with_manifest(contents, READ))
+    except UnwritableError as error:
+        raise ArtifactError(str(error)) from error
 
 
 def load_space(folder: str | Path, kind: type[Space], *, proxy: Proxy | None = None) -> Space:
@@ -115,47 +228,61 @@ def load_space(folder: str | Path, kind: type[Space], *, proxy: Proxy | None = N
         proxy: checked against the stored fingerprint and check vector when given.
 
     Raises:
-        ArtifactError: missing, damaged, of a newer format, or made with another proxy.
+        ArtifactError: missing, damaged, changed, of another format, or made with another proxy.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     source = Path(folder)
-    if not (source / "config.json").is_file():
+    if not find_file(source, "config.json").is_file():
         raise ArtifactError(f"no recommender in '{folder}' (config.json is missing); make one with 'fennec fit'")
     try:
-        config = json.loads((source / "config.json").read_text(encoding="utf-8"))
-        version = config["format_version"]
-        if version != FORMAT_VERSION:
-            remedy = "make it again with 'fennec fit'"
-            if version > FORMAT_VERSION:
-                remedy = "upgrade with 'pip install -U fennec-recommender'"
+        inside = None if source.is_relative_to(data_dir()) else source  # installers may make links of what is shipped
+        contents, changed = read_together(source, READ, inside=inside)
+        if changed:
+            _check_version(contents)
             raise ArtifactError(
-                f"'{folder}' has format version {version}, this Fennec reads version {FORMAT_VERSION}; {remedy}"
+                f"'{changed}' was changed after it was saved: its hash is not that of {MANIFEST}, which may be deleted "
+                "if that was on purpose"
             )
-        tensors = load_file(source / "tensors.safetensors")
-        space = _rebuild(config, tensors, kind)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        config, tensors = _read(contents)
+        space = _build(config, tensors, kind)
+    except _OtherFormatError as error:
+        raise ArtifactError(f"'{folder}' {error}") from error
+    except (OSError, ArtifactError) as error:
         raise ArtifactError(
             f"the recommender in '{folder}' is damaged ({error}); make it again with 'fennec fit'"
         ) from error
     if proxy is not None:
-        check_proxy(config["proxy"], tensors["check_vector"], proxy)
+        check_proxy(config.proxy, tensors["check_vector"], proxy)
     return space
 
 
-def check_proxy(stored: dict[str, Any], check_vector: np.ndarray[Any, Any], proxy: Proxy) -> None:
+class _OtherFormatError(ArtifactError):
+    """Of another version of Fennec."""
+
+
+def _check_version(contents: Contents) -> None:
+    """Say of a file that was changed first that it is of another version, and nothing of what else is wrong."""
+    try:
+        _configuration(contents)
+    except _OtherFormatError:
+        raise
+    except ArtifactError:
+        return
+
+
+def check_proxy(stored: StoredProxy, check_vector: np.ndarray[Any, Any], proxy: Proxy) -> None:
     """Make sure that a proxy is the one a recommender was made with.
 
     Raises:
         ArtifactError: name, weights or preprocessing differ, or its features do on the check picture.
     """
-    if proxy.fingerprint != stored["fingerprint"]:
+    if proxy.fingerprint != stored.fingerprint:
         raise ArtifactError(
-            f"made with proxy '{stored['name']}' ({stored['fingerprint'][:8]}), not with "
-            f"'{proxy.name}' ({proxy.fingerprint[:8]}); use --proxy {stored['name']} or fit again"
+            f"made with proxy '{stored.name}' ({stored.fingerprint[:8]}), not with "
+            f"'{proxy.name}' ({proxy.fingerprint[:8]}); use --proxy {stored.name} or fit again"
         )
     now = proxy.check_vector()
+    if now.shape != check_vector.shape:
+        raise ArtifactError(f"made with a proxy of {len(check_vector)} features, '{proxy.name}' gives {len(now)}")
     scale = max(float(np.linalg.norm(check_vector)), 1e-12)
     error = float(np.linalg.norm(now - check_vector)) / scale
     if error > 0.02:
@@ -165,29 +292,67 @@ def check_proxy(stored: dict[str, Any], check_vector: np.ndarray[Any, Any], prox
         )
 
 
-def _rebuild(config: dict[str, Any], tensors: dict[str, Any], kind: type[Space]) -> Space:
-    parameters = config["parameters"]
-    effects = {name: Effects(**parameters[name]) for name in ("quality", "affinity")}
-    space = kind(**{**parameters, **effects})
+def check_contents(contents: Contents) -> None:
+    """Make sure that files hold a space.
+
+    Args:
+        contents: of `config.json` and `tensors.safetensors`.
+
+    Raises:
+        ArtifactError: something in them is not what a space holds, or of another format.
+    """
+    _read(contents)
+
+
+def _read(contents: Contents) -> tuple[Configuration, Arrays]:
+    """Configuration and tensors, each of its type and range and all of them agreed."""
+    config = _configuration(contents)
+    tensors = read_tensors(contents["tensors.safetensors"])[0]
+    n_sets = len(config.space.image_sets)
+    sizes = {"models": len(config.space.models), "image sets": n_sets, "image sets and 1": n_sets + 1,
+             "known": len(config.known_tasks)}  # fmt: skip
+    found = check_tensors(tensors, SCHEMA, sizes)
+    if not 1 <= found["placed"] <= found["components"]:
+        raise ArtifactError(f"'mapper_' gives {found['placed']} of {found['components']} latent dimensions")
+    if config.known_tasks and found["descriptors"] != 2 * found["features"]:
+        raise ArtifactError(
+            f"tasks have {found['descriptors']} descriptors; expected {2 * found['features']}, two of every feature"
+        )
+    check_covariance("task_covariance_", tensors["task_covariance_"])
+    return config, tensors
+
+
+def _build(config: Configuration, tensors: Arrays, kind: type[Space]) -> Space:
+    parameters = {name: getattr(config.parameters, name) for name in Parameters.__dataclass_fields__}
+    space = kind(**parameters)
     for name in FACTS:
-        value = config["space"][name.rstrip("_")]
-        setattr(space, name, tuple(value) if isinstance(value, list) else value)
+        setattr(space, name, getattr(config.space, name.rstrip("_")))
     for key in TENSORS:
         setattr(space, key, tensors[key].astype(np.float64))
     space.known_ = space.known_.astype(np.int64)
     space.kernel_ = TaskKernel(
-        tuple(config["known_tasks"]),
+        config.known_tasks,
         tensors["descriptors"].astype(np.float64),
-        tensors["scales"],
-        config["proxy"]["name"],
-        config["proxy"]["fingerprint"],
+        tensors["scales"].astype(np.float64),
+        config.proxy.name,
+        config.proxy.fingerprint,
         1.0,
         space.length_scale,
     )
-    numbers = {key: float(config["deviation"][key]) for key in NUMBERS}
-    space.deviation_ = Deviation(**numbers, spreads=tensors["spreads"])
+    space.deviation_ = Deviation(**asdict(config.deviation), spreads=tensors["spreads"].astype(np.float64))
     space.index_ = ModelIndex(space.model_vectors_)
     return space
+
+
+def _configuration(contents: Contents) -> Configuration:
+    stored = read_json(contents["config.json"])
+    version = stored.get("format_version") if isinstance(stored, dict) else None
+    if type(version) is int and version != FORMAT_VERSION:
+        remedy = "make it again with 'fennec fit'"
+        if version > FORMAT_VERSION:
+            remedy = "upgrade with 'pip install -U fennec-recommender'"
+        raise _OtherFormatError(f"has format version {version}, this Fennec reads version {FORMAT_VERSION}; {remedy}")
+    return typed(Configuration, stored, where="config.json")
 
 
 def _plain(value: Any) -> Any:
@@ -212,9 +377,3 @@ def _card(config: dict[str, Any]) -> str:
         f"`fennec.Recommender.load(folder)` or `fennec recommend DATASET --space FOLDER`; from the Hugging Face Hub "
         f"with `fennec pull ORG/NAME FOLDER`.\n"
     )
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

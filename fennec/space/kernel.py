@@ -106,6 +106,20 @@ class TaskKernel:
             likeness = np.array([index.get(name, 0.0) for name in image_sets])
         return np.asarray(self.specific * likeness)
 
+    def to_described(self, image_sets: Sequence[str], shares: Mapping[str, float]) -> Floats:
+        """Covariance of known tasks with one that is a mixture of known tasks and of what none of them tells.
+
+        Args:
+            image_sets: of the known tasks.
+            shares: of the mixture, by image set; at least 0 and at most 1 in all.
+
+        Returns:
+            Shape (n_tasks,).
+        """
+        mixed = list(shares)
+        between = self.between([*image_sets, *mixed])[: len(image_sets), len(image_sets) :]
+        return np.asarray(between @ np.fromiter(shares.values(), dtype=np.float64, count=len(mixed)))
+
     def distances(self, embedding: TaskEmbedding) -> Floats:
         """Distance of a new task to every known one, shape (n_known,); 1 is the median between known ones.
 

@@ -15,6 +15,7 @@ Source: Rasmussen & Williams 2006, chapter 2; section 5.4.2 for what is expected
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -72,10 +73,15 @@ class GeneralQuality:
         order = self.rows_.groupby(["study", "protocol"]).ngroup().to_numpy()
         total += LEVEL * (order[:, None] == order[None])
         total[np.diag_indices(len(total))] += self.rows_["noise"]
-        identity = np.eye(len(total))
-        self.inverse_ = cho_solve(cho_factor(total, lower=True, overwrite_a=True), identity, overwrite_b=True)
-        self.pull_ = self.inverse_ @ self.rows_["score"].to_numpy()
+        self.factor_ = cho_factor(total, lower=True, overwrite_a=True)
+        self.pull_ = cho_solve(self.factor_, self.rows_["score"].to_numpy())
         return self
+
+    @cached_property
+    def inverse_(self) -> Floats:
+        """Inverse covariance of the rows, made when it is asked for: expectations do not need it."""
+        identity = np.eye(len(self.rows_))
+        return np.asarray(cho_solve(self.factor_, identity, overwrite_b=True))
 
     def expect(self, models: Sequence[str], protocol: str, study: str = "") -> Floats:
         """Expected mean score of weights in a study, of which nothing is known where it has no name, (n_models,)."""
@@ -154,14 +160,18 @@ class Affinity:
         self.image_sets_ = tuple(sorted(set(self.rows_["image_set"]) - {GENERAL}))
         self.rows_ = self.rows_[self.rows_["image_set"].ne(GENERAL)].reset_index(drop=True)
         self.facts_ = facts_of(self.rows_["weights"].tolist(), catalog)
+        factor = cho_factor(self._covariance(kernel), lower=True, overwrite_a=True)
+        self.pull_ = cho_solve(factor, self.rows_["left"].to_numpy(np.float32))
+        return self
+
+    def _covariance(self, kernel: TaskKernel) -> NDArray[np.float32]:
+        """Of all results, shape (n_results, n_results)."""
         covariance = between_weights(self.facts_, self.facts_, self.effects)
         covariance *= between_studies(self.rows_, self.rows_, self.effects)
         column = self._columns()
         covariance *= kernel.between(self.image_sets_).astype(np.float32)[np.ix_(column, column)]
         covariance[np.diag_indices(len(covariance))] += self.noise / self.rows_["n"].to_numpy(np.float32)
-        factor = cho_factor(covariance, lower=True, overwrite_a=True)
-        self.pull_ = cho_solve(factor, self.rows_["left"].to_numpy(np.float32))
-        return self
+        return covariance
 
     def expect(self, models: Sequence[str], study: str = "") -> Floats:
         """What results on every known image set add to the expected scores on a task.

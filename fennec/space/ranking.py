@@ -75,7 +75,7 @@ class RankedModel:
     @property
     def known(self) -> str:
         """What its place rests on, in words."""
-        return _known(self.method, self.n_tasks, self.n_studies)
+        return rests_on(self.method, self.n_tasks, self.n_studies)
 
     def to_dict(self) -> dict[str, Any]:
         """Flat dictionary with the facts of the model; None for what is not known."""
@@ -118,13 +118,17 @@ class Ranking:
         protocol: how those results were measured.
         models: the rows.
         n_candidates: how many models were compared.
-        nearest_tasks: the most alike known tasks and their distances; 1 is the typical distance between
+        nearest_tasks: the known tasks with the most alike images and their distances; 1 is the typical distance between
             known tasks.
+        nearest_in_words: those most like what was said of the task, with the share of what is special to it that each
+            is taken to tell.
+        about: what was said of the task, empty where nothing was.
         resemblance: how much known tasks say about what is special to this one, 0 nothing, 1 all; None where no
             results were used.
         notes: what the user should know about how the ranking came about.
         seconds: wall-clock time per stage.
         n_images: images that were looked at, None where there were none.
+        n_to_train: images that times are meant for: those of the task, 1000 where nobody said how many.
         skipped: pairs (item, reason) of images that could not be read.
         data: what was taken of the dataset and what was not, None without images.
         device: whose times and memory are shown, empty where none are.
@@ -136,10 +140,13 @@ class Ranking:
     models: tuple[RankedModel, ...]
     n_candidates: int
     nearest_tasks: tuple[tuple[str, float], ...] = ()
+    nearest_in_words: tuple[tuple[str, float], ...] = ()
+    about: str = ""
     resemblance: float | None = None
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     n_images: int | None = None
+    n_to_train: int = 1000
     skipped: tuple[tuple[str, str], ...] = ()
     data: Taken | None = None
     device: str = ""
@@ -168,10 +175,13 @@ class Ranking:
             "n_candidates": self.n_candidates,
             "models": [model.to_dict() for model in self.models],
             "nearest_tasks": [{"task": name, "distance": distance} for name, distance in self.nearest_tasks],
+            "nearest_in_words": [{"task": name, "share": share} for name, share in self.nearest_in_words],
+            "about": self.about or None,
             "resemblance": self.resemblance,
             "notes": list(self.notes),
             "seconds": dict(self.seconds),
             "n_images": self.n_images,
+            "n_to_train": self.n_to_train,
             "skipped": [list(pair) for pair in self.skipped],
             "device": self.device or None,
         }
@@ -231,6 +241,9 @@ class Ranking:
         if self.nearest_tasks:
             near = ", ".join(f"{name} ({distance:.2f})" for name, distance in self.nearest_tasks)
             lines.append(f"nearest known tasks (distance, 1 is typical): {near}")
+        if self.nearest_in_words:
+            near = ", ".join(f"{name} ({100 * share:.0f} %)" for name, share in self.nearest_in_words)
+            lines.append(f"words: nearest tasks (share of what is special that each is taken to tell): {near}")
         if any(model.performance is not None for model in self.models):
             best = self.first
             lines += [
@@ -242,10 +255,11 @@ class Ranking:
             if self.protocol == "finetune" and best.record is not None and best.record.recipe is not None:
                 lines.append(f"to fine-tune the first: {best.record.recipe}")
         if self.device:
-            n_images = "1,000 images" if self.data is None else f"the {self.data.n_images:,} images"
+            the = "" if self.data is None else "the "
             lines.append(
-                f"train min, GB: minutes to fine-tune all weights on {n_images}, ten epochs, on {self.device} (~ is "
-                "estimated from the network, the rest published), and peak memory with 32 images at once"
+                f"train min, GB: minutes to fine-tune all weights on {the}{self.n_to_train:,} images, ten epochs, on "
+                f"{self.device} (~ is estimated from the network, the rest published), and peak memory with 32 images "
+                "at once"
             )
         if any(model.record is not None and model.record.terms == "restricted" for model in self.models):
             lines.append("!: a licence that restricts the use; read it first")
@@ -260,7 +274,7 @@ class Ranking:
         from rich.console import Console
 
         buffer = StringIO()
-        Console(file=buffer, width=WIDTH, color_system=None).print(self.to_table())
+        Console(file=buffer, width=WIDTH, color_system=None, markup=False, emoji=False).print(self.to_table())
         return "".join(f"{line}\n" for line in self._head()) + buffer.getvalue() + self.footer()
 
     def _head(self) -> list[str]:
@@ -270,83 +284,15 @@ class Ranking:
     __repr__ = __str__
 
 
-@dataclass(frozen=True)
-class Contribution:
-    """What one known task adds to a score.
-
-    Attributes:
-        task: the known task.
-        value: part of the score.
-        performance: the model's result there, a fraction; None where it comes from models like it.
-    """
-
-    task: str
-    value: float
-    performance: float | None
-
-    @property
-    def there(self) -> str:
-        """What the value comes from, in words."""
-        return "models like it" if self.performance is None else f"result there {100 * self.performance:.1f} %"
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Where the score of one model on one task comes from.
-
-    Attributes:
-        model: canonical id.
-        score: predicted score.
-        rank: position among all models, 1 is best.
-        n_candidates: how many models were compared.
-        performance: expected result, a fraction.
-        low: lower end of its 80 % interval.
-        high: upper end.
-        static: the part that holds for any task: general quality.
-        method: `evidence` or `relatives`, as for `RankedModel`.
-        n_tasks: as for `RankedModel`.
-        n_studies: as for `RankedModel`.
-        contributions: the parts of the known tasks, largest first.
-    """
-
-    model: str
-    score: float
-    rank: int
-    n_candidates: int
-    performance: float
-    low: float
-    high: float
-    static: float
-    method: str
-    n_tasks: int
-    n_studies: int
-    contributions: tuple[Contribution, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return {**vars(self), "contributions": [vars(part) for part in self.contributions]}
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.model}: rank {self.rank} of {self.n_candidates}, expected {100 * self.performance:.1f} % "
-            f"({100 * self.low:.1f}-{100 * self.high:.1f})",
-            f"score {self.score:+.3f} = {self.static:+.3f} general quality ("
-            f"{_known(self.method, self.n_tasks, self.n_studies)}){', and of tasks:' * bool(self.contributions)}",
-        ]
-        lines += [f"  {part.value:+.3f} {part.task} ({part.there})" for part in self.contributions[:5]]
-        if rest := self.contributions[5:]:
-            lines.append(f"  {sum(part.value for part in rest):+.3f} {len(rest)} other tasks")
-        return "\n".join(lines)
-
-
-def _known(method: str, n_tasks: int, n_studies: int) -> str:
-    rests_on, _, scored = method.partition("+")
-    if rests_on == "relatives":
-        rests_on = "relatives only"
-    elif rests_on == "evidence":
+def rests_on(method: str, n_tasks: int, n_studies: int) -> str:
+    """What the place of a model rests on, in words."""
+    known, _, scored = method.partition("+")
+    if known == "relatives":
+        known = "relatives only"
+    elif known == "evidence":
         tasks = f"{n_tasks} task{'s' * (n_tasks != 1)}"
-        rests_on = f"measured on {tasks} in {n_studies} stud{'ies' if n_studies != 1 else 'y'}"
-    return f"{rests_on}, {scored}" if scored else rests_on
+        known = f"measured on {tasks} in {n_studies} stud{'ies' if n_studies != 1 else 'y'}"
+    return f"{known}, {scored}" if scored else known
 
 
 def unread(skipped: Sequence[tuple[str, str]]) -> str:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Self
 
 from fennec.checkpoints.catalog import Catalog
 from fennec.checkpoints.cost import TRAINED_ON
-from fennec.tasks.embedding import TaskEmbedding
+from fennec.tasks.words import Task
 
 from .artifact import load_space, save_space, shipped_space
-from .ranking import Explanation, Ranking
-from .shortlist import explain, shortlist
+from .ranking import Ranking
+from .shortlist import Explanation, explain, shortlist
 from .transfer_space import TransferSpace
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Recommender(TransferSpace):
 
     def recommend(
         self,
-        task: TaskEmbedding | None = None,
+        task: Task | None = None,
         *,
         n: int | None = 10,
         where: str | None = None,
@@ -48,7 +48,7 @@ class Recommender(TransferSpace):
         """The n models expected to do best on a task.
 
         Args:
-            task: embedding of the new task; None ranks by general quality.
+            task: embedding of the new task, or its description (`fennec.describe_task`); None ranks by general quality.
             n: how many models at most; None gives the three best of each of four sizes.
             where: condition on catalog columns, for example `params < 30e6`.
             known: results already measured on the task, model id -> fraction in [0, 1].
@@ -71,11 +71,11 @@ class Recommender(TransferSpace):
             siblings=siblings, device=device, catalog=catalog,
         )  # fmt: skip
 
-    def explain(self, task: TaskEmbedding | None, model: str) -> Explanation:
+    def explain(self, task: Task | None, model: str) -> Explanation:
         """Where the score of one model comes from.
 
         Args:
-            task: embedding of the new task, or None.
+            task: embedding or description of the new task, or None.
             model: id of a model of the ranking.
 
         Returns:

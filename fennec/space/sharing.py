@@ -1,17 +1,15 @@
-"""Share a fitted recommender through the Hugging Face Hub: the three files of `Recommender.save`, nothing else."""
+"""Share a fitted recommender through the Hugging Face Hub: the files of `Recommender.save`, nothing else."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from fennec.errors import ArtifactError, FennecError, InputError, OfflineError
+from fennec.files import finish, read_file, with_manifest, write_together
 
-from .artifact import load_space
+from .artifact import FILES, READ, check_contents, load_space
 from .transfer_space import TransferSpace
-
-FILES = ("README.md", "config.json", "tensors.safetensors")
 
 
 def push(folder: str | Path, repository: str, *, private: bool = False) -> str:
@@ -33,6 +31,7 @@ def push(folder: str | Path, repository: str, *, private: bool = False) -> str:
     from huggingface_hub import HfApi
 
     load_space(folder, TransferSpace)  # a damaged one is not for others
+    finish(Path(folder))
     api = HfApi(library_name="fennec-recommender")
 
     def upload() -> Any:
@@ -68,15 +67,17 @@ def pull(repository: str, folder: str | Path, *, revision: str | None = None) ->
     found = Path(
         _reach(lambda: snapshot_download(repository, revision=revision, allow_patterns=list(FILES)), repository)
     )
-    try:
-        load_space(found, TransferSpace)
-    except ArtifactError as error:
+    try:  # files of the cache are links, which a space of one's own may not hold
+        contents = {
+            name: read_file(found / name, limit=READ.get(name, 10**7)) for name in FILES if (found / name).exists()
+        }
+        if missing := [name for name in READ if name not in contents]:
+            raise ArtifactError(f"{missing[0]} is missing")
+        check_contents(contents)
+    except (OSError, ArtifactError) as error:
         raise ArtifactError(f"'{repository}' holds no recommender that can be used here: {error}") from error
     target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
-        if (found / name).exists():
-            shutil.copyfile(found / name, target / name)
+    write_together(target, with_manifest(contents, READ))
     return target
 
 

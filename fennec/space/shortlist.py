@@ -6,8 +6,10 @@ In: a fitted `TransferSpace` and a task. Out: `Ranking`, `Explanation`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +20,11 @@ from fennec.checkpoints.cost import load_cost_model
 from fennec.errors import InputError, NothingToRecommendError
 from fennec.measures import weighted_tau
 from fennec.tasks.embedding import TaskEmbedding
+from fennec.tasks.words import Task, TaskDescription, images_of
 
 from .index import top_k
 from .portfolio import best_together, different, in_top, of_subject, worth_their_size
-from .ranking import Contribution, Explanation, RankedModel, Ranking, unread
+from .ranking import RankedModel, Ranking, rests_on, unread
 from .transfer_space import TransferSpace
 
 ABSTAIN = 0.02  # resemblance below which the images change nothing that can be measured (benchmark/space/certainty.py)
@@ -34,9 +37,78 @@ LITTLE, MUCH = 0.9, 0.7  # agreement with the order for any data, beyond which t
 N_PORTFOLIO_DRAWS = 5000  # sets of models are nearer to each other than single ones
 
 
+@dataclass(frozen=True)
+class Contribution:
+    """What one known task adds to a score.
+
+    Attributes:
+        task: the known task.
+        value: part of the score.
+        performance: the model's result there, a fraction; None where it comes from models like it.
+    """
+
+    task: str
+    value: float
+    performance: float | None
+
+    @property
+    def there(self) -> str:
+        """What the value comes from, in words."""
+        return "models like it" if self.performance is None else f"result there {100 * self.performance:.1f} %"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where the score of one model on one task comes from.
+
+    Attributes:
+        model: canonical id.
+        score: predicted score.
+        rank: position among all models, 1 is best.
+        n_candidates: how many models were compared.
+        performance: expected result, a fraction.
+        low: lower end of its 80 % interval.
+        high: upper end.
+        static: the part that holds for any task: general quality.
+        method: `evidence` or `relatives`, as for `RankedModel`.
+        n_tasks: as for `RankedModel`.
+        n_studies: as for `RankedModel`.
+        contributions: the parts of the known tasks, largest first.
+    """
+
+    model: str
+    score: float
+    rank: int
+    n_candidates: int
+    performance: float
+    low: float
+    high: float
+    static: float
+    method: str
+    n_tasks: int
+    n_studies: int
+    contributions: tuple[Contribution, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {**vars(self), "contributions": [vars(part) for part in self.contributions]}
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.model}: rank {self.rank} of {self.n_candidates}, expected {100 * self.performance:.1f} % "
+            f"({100 * self.low:.1f}-{100 * self.high:.1f})",
+            f"score {self.score:+.3f} = {self.static:+.3f} general quality ("
+            f"{rests_on(self.method, self.n_tasks, self.n_studies)}){', and of tasks:' * bool(self.contributions)}",
+        ]
+        lines += [f"  {part.value:+.3f} {part.task} ({part.there})" for part in self.contributions[:5]]
+        if rest := self.contributions[5:]:
+            lines.append(f"  {sum(part.value for part in rest):+.3f} {len(rest)} other tasks")
+        return "\n".join(lines)
+
+
 def shortlist(
     space: TransferSpace,
-    task: TaskEmbedding | None,
+    task: Task | None,
     *,
     n: int | None,
     where: str | None,
@@ -57,7 +129,8 @@ def shortlist(
     ids, params, families, only = _looked_up(facts, tuple(models))
     allowed = np.flatnonzero(space.known_[:, 0] > 0) if measured_only else np.arange(len(models))
     n_models = len(allowed)
-    n_images = N_IMAGES if task is None else task.n_images if task.taken is None else task.taken.n_images
+    images, described = images_of(task), task if isinstance(task, TaskDescription) else None
+    n_images = _n_images(images, described)
     costs = load_cost_model().costs(models, n_images=n_images, device=device)
     if where is not None:
         chosen = set(facts.where(where, costs))
@@ -73,9 +146,9 @@ def shortlist(
         ranked = space.index_.search(prediction.task_vector, len(models))
     else:
         ranked = allowed[top_k(prediction.scores[allowed], len(allowed))]
-    nearest, alike = space.nearest_tasks(task), space.resemblance(task)
-    notes = _notes(space.name_, task, known, nearest, alike)
-    here = nearest if alike >= ABSTAIN else ()
+    nearest, said, alike = space.nearest_tasks(task), space.nearest_in_words(task), space.resemblance(task)
+    notes = _notes(space, task, known, alike)
+    here = (*(nearest if alike >= ABSTAIN else ()), *said)  # a subject that was named is asked for
     start = allowed if siblings else allowed[of_subject([only[row] for row in allowed], here)]
     if len(start) < len(allowed):
         notes.append(
@@ -106,7 +179,9 @@ def shortlist(
     else:
         best = different(ranked, families, params, worth, n)
     if alike >= ABSTAIN:
-        notes.append(_moved(weighted_tau(prediction.scores[ranked], space.predict(None).scores[ranked])))
+        what = "words" if images is None else "images" if described is None else "images and the words"
+        agreement = weighted_tau(prediction.scores[ranked], space.predict(None).scores[ranked])
+        notes.append(f"the {what} changed the order {_moved(agreement)}")
     first = best[prediction.performance[best].argmax()]
     drawn = expit(logits[:, [first, *best]].astype(np.float64))
     low, high = np.quantile(drawn[:, 1:] - drawn[:, :1], (0.1, 0.9), axis=0)
@@ -140,11 +215,14 @@ def shortlist(
         models=rows,
         n_candidates=len(allowed),
         nearest_tasks=nearest,
+        nearest_in_words=said,
+        about="" if described is None else described.text.about,
         resemblance=alike,
         notes=tuple(notes),
-        n_images=None if task is None else task.n_images,
-        skipped=() if task is None else task.skipped,
-        data=None if task is None else task.taken,
+        n_images=None if images is None else images.n_images,
+        n_to_train=n_images,
+        skipped=() if images is None else images.skipped,
+        data=None if images is None else images.taken,
         device=device,
     )
 
@@ -196,10 +274,17 @@ def _in_words(expected: NDArray[np.float64], sizes: Sequence[str]) -> list[str]:
 
 def _moved(agreement: float) -> str:
     words = "little" if agreement > LITTLE else "much" if agreement < MUCH else "somewhat"
-    return f"the images changed the order {words}: agreement with the order for any data {agreement:.2f} (weighted tau)"
+    return f"{words}: agreement with the order for any data {agreement:.2f} (weighted tau)"
 
 
-def explain(space: TransferSpace, task: TaskEmbedding | None, model: str) -> Explanation:
+def _n_images(images: TaskEmbedding | None, described: TaskDescription | None) -> int:
+    """How many there are, or will be."""
+    if images is not None:
+        return images.n_images if images.taken is None else images.taken.n_images
+    return N_IMAGES if described is None else described.n_images or N_IMAGES
+
+
+def explain(space: TransferSpace, task: Task | None, model: str) -> Explanation:
     """What `Recommender.explain` returns; arguments and errors stand there."""
     row = space.row_of(model)
     prediction = space.predict(task)
@@ -232,25 +317,29 @@ def _method(space: TransferSpace, row: int, known: Mapping[str, float]) -> str:
     return "evidence" if space.known_[row, 0] else "relatives"
 
 
-def _notes(
-    hub: str,
-    task: TaskEmbedding | None,
-    known: Mapping[str, float],
-    nearest: tuple[tuple[str, float], ...],
-    alike: float,
-) -> list[str]:
+def _notes(space: TransferSpace, task: Task | None, known: Mapping[str, float], alike: float) -> list[str]:
+    """What the order rests on, where that is not the images alone."""
     notes = []
+    images, described = images_of(task), task if isinstance(task, TaskDescription) else None
     if task is None:
         notes.append("no images given: ranked by general quality")
-    elif not nearest:
-        notes.append(f"no task of '{hub}' has an embedding: ranked by general quality")
-    elif alike < ABSTAIN:
+    elif described is not None and not described.shares:
         notes.append(
-            f"the images resemble no known task (resemblance {alike:.2f} of 1): this is the order for any dataset, "
+            "no word of the description is known of any task (they are described in English): "
+            + ("only the images count" if images is not None else "this is the order for any dataset, general quality")
+        )
+    elif described is None and not space.nearest_tasks(task, n=1):
+        notes.append(f"no task of '{space.name_}' has an embedding: ranked by general quality")
+    elif alike < ABSTAIN:
+        what = "words" if images is None else "images" if described is None else "images and the words"
+        notes.append(
+            f"the {what} resemble no known task (resemblance {alike:.2f} of 1): this is the order for any dataset, "
             "general quality"
         )
+    if described is not None and described.text.class_names and not described.said_of_classes:
+        notes.append("the names of the classes are numbers, which say nothing")
     if known:
         notes.append(f"{len(known)} known results folded in")
-    if task is not None and task.skipped:
-        notes.append(unread(task.skipped))
+    if images is not None and images.skipped:
+        notes.append(unread(images.skipped))
     return notes

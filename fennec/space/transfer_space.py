@@ -25,6 +25,7 @@ from fennec.evidence.matrix import TransferMatrix
 from fennec.evidence.scores import GENERAL, matrix_scores, study_name
 from fennec.tasks.embedding import TaskEmbedding
 from fennec.tasks.embedding_files import load_known_embeddings
+from fennec.tasks.words import Task, images_of, shares_of
 
 from .alike import Effects
 from .deviation import Deviation, Expected, left_out_columns, odds
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 ALL_STUDIES = "all studies"
+LITTLE_SHARE = 0.005  # of a known task that is not worth naming
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,19 +203,25 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
         alike = self.kernel_.between(np.array(self.image_sets_)[known]) + np.eye(known.sum())
         return float(mean + covariance[known] @ np.linalg.solve(alike, self.levels_[known] - mean))
 
-    def task_vector(self, embedding: TaskEmbedding | None) -> Floats:
-        """Expected task vector, shape (n_components,); that of general quality alone when the embedding is None.
+    def task_vector(self, task: Task | None) -> Floats:
+        """Expected task vector, shape (n_components,); that of general quality alone when the task is None.
 
         Raises:
-            InputError: the embedding comes from another proxy.
+            InputError: the task was embedded with another proxy.
         """
         check_is_fitted(self, "mapper_")
-        placed = self.mapper_ @ np.concatenate([[1.0], self.covariance(embedding)])
+        placed = self.mapper_ @ np.concatenate([[1.0], self.covariance(task)])
         return np.concatenate([placed, np.zeros(self.model_vectors_.shape[1] - len(placed))])
 
-    def covariance(self, embedding: TaskEmbedding | None) -> Floats:
-        """Covariance of a new task with the known image sets, shape (n_image_sets,); zeros without an embedding."""
-        return self.kernel_.to_new(self.image_sets_, embedding)
+    def covariance(self, task: Task | None) -> Floats:
+        """Covariance of a new task with the known image sets, shape (n_image_sets,).
+
+        Images come first: words tell of what they leave open. Zeros where there are neither.
+        """
+        seen = self.kernel_.to_new(self.image_sets_, images_of(task))
+        if not (shares := shares_of(task)):
+            return seen
+        return seen + (1.0 - self._explained(seen)) * self.kernel_.to_described(self.image_sets_, shares)
 
     def affinities_of(self, row: int) -> Floats:
         """What every known image set adds to the score of one model per unit of covariance, shape (n_image_sets,)."""
@@ -223,26 +231,24 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
     def _covariance_of(self, image_set: str) -> Floats:
         return self.kernel_.between([*self.image_sets_, image_set])[:-1, -1]
 
-    def predict(
-        self, embedding: TaskEmbedding | None = None, *, known: Mapping[str, float] | None = None
-    ) -> Prediction:
+    def predict(self, task: Task | None = None, *, known: Mapping[str, float] | None = None) -> Prediction:
         """Expected result of every model on a new task.
 
         Args:
-            embedding: of the new task; None ranks by general quality.
+            task: embedding or description of it; None ranks by general quality.
             known: results already measured on it, model id -> fraction in [0, 1].
 
         Raises:
-            InputError: the embedding comes from another proxy, or a known value is not a fraction.
+            InputError: the task was embedded with another proxy, or a known value is not a fraction.
             UnknownModelError: a known result is of a model that has no place here.
         """
-        vector, mean, deviation = self.deviation_.update(self.expected(embedding, known))
+        vector, mean, deviation = self.deviation_.update(self.expected(task, known))
         half = self.deviation_.width * deviation
         return Prediction(vector, self.model_vectors_ @ vector, expit(mean), expit(mean - half), expit(mean + half))
 
     def draws(
         self,
-        embedding: TaskEmbedding | None = None,
+        task: Task | None = None,
         *,
         known: Mapping[str, float] | None = None,
         n_draws: int = 500,
@@ -250,7 +256,7 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
         """Joint draws of every model's result on a new task: models alike are wrong together.
 
         Args:
-            embedding: as for `predict`.
+            task: as for `predict`.
             known: as for `predict`.
             n_draws: how many; the same ones for the same `random_state`.
 
@@ -261,22 +267,22 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
             InputError: as for `predict`.
             UnknownModelError: as for `predict`.
         """
-        return np.asarray(expit(self.drawn_logits(embedding, known=known, n_draws=n_draws).astype(np.float64)))
+        return np.asarray(expit(self.drawn_logits(task, known=known, n_draws=n_draws).astype(np.float64)))
 
     def drawn_logits(
-        self, embedding: TaskEmbedding | None, *, known: Mapping[str, float] | None, n_draws: int
+        self, task: Task | None, *, known: Mapping[str, float] | None, n_draws: int
     ) -> NDArray[np.float32]:
         """The same on the logit scale, where the order is the same; arguments and errors as for `draws`."""
-        task = self.expected(embedding, known)
-        return self.deviation_.draw(task, n_draws=n_draws, random_state=self.random_state or 0)
+        expected = self.expected(task, known)
+        return self.deviation_.draw(expected, n_draws=n_draws, random_state=self.random_state or 0)
 
-    def expected(self, embedding: TaskEmbedding | None = None, known: Mapping[str, float] | None = None) -> Expected:
+    def expected(self, task: Task | None = None, known: Mapping[str, float] | None = None) -> Expected:
         """A new task before its results; arguments and errors as for `predict`."""
         return Expected(
             self.model_vectors_,
             self.task_covariance_,
-            self.task_vector(embedding),
-            self._level(self.covariance(embedding)),
+            self.task_vector(task),
+            self._level(self.covariance(task)),
             self._observed(known or {}),
             self.doubt_,
         )
@@ -305,22 +311,30 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
                     return row
         raise UnknownModelError(f"model '{model}' has no place in '{self.name_}'{did_you_mean(model, self.models_)}")
 
-    def resemblance(self, task: TaskEmbedding | None) -> float:
+    def resemblance(self, task: Task | None) -> float:
         """How much known tasks say about what is special to a new one: 0 nothing, 1 all.
 
         The share of the variance of an affinity that results on all known tasks explain.
 
         Raises:
-            InputError: the embedding comes from another proxy.
+            InputError: the task was embedded with another proxy.
         """
-        own = self.covariance(task)
+        return self._explained(self.covariance(task))
+
+    def _explained(self, own: Floats) -> float:
         inside = self.kernel_.between(self.image_sets_) + AFFINITY_NOISE * np.eye(len(own))
         return float(own @ np.linalg.solve(inside, own))
 
-    def nearest_tasks(self, task: TaskEmbedding | None, *, n: int = 3) -> tuple[tuple[str, float], ...]:
-        """The n known image sets most like a new task, with their distance (1 is typical)."""
-        if task is None:
+    def nearest_tasks(self, task: Task | None, *, n: int = 3) -> tuple[tuple[str, float], ...]:
+        """The n known image sets whose images are most like those of a new task, with their distance (1 is typical)."""
+        if (images := images_of(task)) is None:
             return ()
-        distance = dict(zip(self.kernel_.image_sets, self.kernel_.distances(task), strict=True))
+        distance = dict(zip(self.kernel_.image_sets, self.kernel_.distances(images), strict=True))
         pairs = [(name, float(distance[name])) for name in self.image_sets_ if name in distance]
         return tuple(sorted(pairs, key=lambda pair: pair[1])[:n])
+
+    def nearest_in_words(self, task: Task | None, *, n: int = 3) -> tuple[tuple[str, float], ...]:
+        """The n known image sets most like what is said of a task, with their shares (`TaskDescription`)."""
+        known = set(self.image_sets_)
+        pairs = [(name, share) for name, share in shares_of(task).items() if name in known and share >= LITTLE_SHARE]
+        return tuple(sorted(pairs, key=lambda pair: -pair[1])[:n])

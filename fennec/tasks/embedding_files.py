@@ -1,25 +1,60 @@
 """Task embeddings on disk: one safetensors file holds those of many tasks under one proxy.
 
-Means are kept in single precision, covariances as the upper triangle in half precision. Nothing is a
-pickle; the file says which proxy made it.
+Means are kept in single precision, covariances as the upper triangle in half precision where their values allow it.
+Nothing is a pickle; the file says which proxy made it, and what it says is typed before use.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fennec.errors import ArtifactError, InputError, did_you_mean
-from fennec.files import write_whole
+from fennec.files import as_json, as_text, read_file, write_whole
 from fennec.settings import cache_dir, data_dir
+from fennec.typed import Table, check_between, check_tensors, read_json, read_tensors, typed
 
 from .embedding import TaskEmbedding, evenly
 
 FORMAT_VERSION = 1
 N_STORED = 100  # single features kept per task: the number of images that the published pipeline uses
+
+
+LIMIT = 4 * 10**9  # bytes of a file
+OPTIONAL = {"class_means": Table(("classes", "features")), "samples": Table(("samples", "features"))}
+SCHEMA = {
+    "mean": Table(("features",)),
+    "covariance": Table(("pairs",)),
+    "class_counts": Table(("classes",), low=0.0),
+}
+
+
+@dataclass(frozen=True)
+class StoredTask:
+    """What the header says of one task."""
+
+    name: str
+    n_images: int
+    class_names: tuple[str, ...]
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_between(1, 2**53, n_images=self.n_images)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the file says beside its tensors."""
+
+    format_version: int
+    proxy: str
+    fingerprint: str
+    tasks: dict[str, StoredTask]
 
 
 def save_embeddings(path: str | Path, embeddings: Mapping[str, TaskEmbedding]) -> None:
@@ -34,15 +69,16 @@ def save_embeddings(path: str | Path, embeddings: Mapping[str, TaskEmbedding]) -
     if len(made_by) != 1:
         raise InputError(f"expected embeddings of one proxy, got {sorted(made_by) or 'none'}")
     tensors, tasks = {}, {}
-    for key, embedding in embeddings.items():
+    for name, embedding in embeddings.items():
+        key = as_text(name)
         upper = np.triu_indices(embedding.n_features)
         tensors[f"{key}/mean"] = embedding.mean.astype(np.float32)
-        tensors[f"{key}/covariance"] = embedding.covariance[upper].astype(np.float16)
+        tensors[f"{key}/covariance"] = _half(embedding.covariance[upper])
         tensors[f"{key}/class_counts"] = embedding.class_counts.astype(np.int32)
         if embedding.class_means is not None:
-            tensors[f"{key}/class_means"] = embedding.class_means.astype(np.float16)
+            tensors[f"{key}/class_means"] = _half(embedding.class_means)
         if embedding.samples is not None:
-            tensors[f"{key}/samples"] = evenly(embedding.samples, N_STORED).astype(np.float16)
+            tensors[f"{key}/samples"] = _half(evenly(embedding.samples, N_STORED))
         tasks[key] = {
             "name": embedding.name,
             "n_images": embedding.n_images,
@@ -51,7 +87,7 @@ def save_embeddings(path: str | Path, embeddings: Mapping[str, TaskEmbedding]) -
         }
     proxy, fingerprint = made_by.pop()
     header = {"format_version": FORMAT_VERSION, "proxy": proxy, "fingerprint": fingerprint, "tasks": tasks}
-    write_whole(Path(path), save(tensors, metadata={"fennec": json.dumps(header)}))
+    write_whole(Path(path), save(tensors, metadata={"fennec": as_json(header, indent=None)}))
 
 
 def load_embeddings(path: str | Path) -> dict[str, TaskEmbedding]:
@@ -60,43 +96,68 @@ def load_embeddings(path: str | Path) -> dict[str, TaskEmbedding]:
     Raises:
         ArtifactError: the file is missing, damaged, or of a newer format.
     """
-    from safetensors import SafetensorError, safe_open
-
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise ArtifactError(f"no task embeddings at {path}; make them with 'fennec embed --known'")
     try:
-        with safe_open(path, framework="numpy") as file:
-            header = json.loads((file.metadata() or {}).get("fennec", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, json.JSONDecodeError) as error:
+        tensors, texts = read_tensors(read_file(Path(path), limit=LIMIT))
+        stored = read_json(texts.get("fennec", "{}").encode())
+        version = stored.get("format_version") if isinstance(stored, dict) else None
+        if version == FORMAT_VERSION:
+            return _embeddings(typed(Header, stored, where="its header"), tensors)
+    except (OSError, ArtifactError, InputError) as error:
         raise ArtifactError(f"{path} is damaged ({error}); make it again or fetch it again") from error
-    if header.get("format_version") != FORMAT_VERSION:
-        raise ArtifactError(
-            f"{path} has format version {header.get('format_version')}, this Fennec reads {FORMAT_VERSION}; "
-            "upgrade with 'pip install -U fennec-recommender'"
-        )
+    raise ArtifactError(
+        f"{path} has format version {str(version)[:20]}, this Fennec reads {FORMAT_VERSION}; "
+        "upgrade with 'pip install -U fennec-recommender'"
+    )
+
+
+def _embeddings(header: Header, tensors: Mapping[str, NDArray[Any]]) -> dict[str, TaskEmbedding]:
     embeddings = {}
-    for key, facts in header["tasks"].items():
-        mean = tensors[f"{key}/mean"].astype(np.float64)
-        upper = np.triu_indices(len(mean))
-        covariance = np.zeros((len(mean), len(mean)))
-        covariance[upper] = tensors[f"{key}/covariance"]
-        covariance = covariance + covariance.T - np.diag(np.diag(covariance))
-        means, samples = tensors.get(f"{key}/class_means"), tensors.get(f"{key}/samples")
-        embeddings[key] = TaskEmbedding(
-            name=facts["name"],
-            proxy=header["proxy"],
-            fingerprint=header["fingerprint"],
-            n_images=facts["n_images"],
-            mean=mean,
-            scatter=covariance * facts["n_images"],
-            class_names=tuple(facts["class_names"]),
-            class_counts=tensors[f"{key}/class_counts"].astype(np.float64),
-            class_means=None if means is None else means.astype(np.float64),
-            samples=None if samples is None else samples.astype(np.float64),
-            seconds=float(facts.get("seconds", 0.0)),
-        )
+    rest = set(tensors)
+    for key, facts in header.tasks.items():
+        own = {name: tensors[f"{key}/{name}"] for name in (*SCHEMA, *OPTIONAL) if f"{key}/{name}" in tensors}
+        rest -= {f"{key}/{name}" for name in own}
+        try:
+            embeddings[key] = _embedding(header, facts, own)
+        except ArtifactError as error:
+            raise ArtifactError(f"task '{key[:80]}': {error}") from error
+    if rest:
+        raise ArtifactError(f"tensor '{min(rest)[:80]}' belongs to no task")
     return embeddings
+
+
+def _embedding(header: Header, facts: StoredTask, own: Mapping[str, NDArray[Any]]) -> TaskEmbedding:
+    expected = {**SCHEMA, **{name: table for name, table in OPTIONAL.items() if name in own}}
+    found = check_tensors(own, expected, {"classes": len(facts.class_names)})
+    width = found["features"]
+    if found["pairs"] != width * (width + 1) // 2:
+        raise ArtifactError(f"{found['pairs']} covariances of {width} features; expected {width * (width + 1) // 2}")
+    tables = {name: array.astype(np.float64) for name, array in own.items()}
+    covariance = np.zeros((width, width))
+    covariance[np.triu_indices(width)] = tables["covariance"]
+    if np.diag(covariance).min(initial=0.0) < 0:
+        raise ArtifactError("a variance is below 0")
+    covariance = covariance + covariance.T - np.diag(np.diag(covariance))
+    return TaskEmbedding(
+        name=facts.name,
+        proxy=header.proxy,
+        fingerprint=header.fingerprint,
+        n_images=facts.n_images,
+        mean=tables["mean"],
+        scatter=covariance * facts.n_images,
+        class_names=facts.class_names,
+        class_counts=tables["class_counts"],
+        class_means=tables.get("class_means"),
+        samples=tables.get("samples"),
+        seconds=facts.seconds,
+    )
+
+
+def _half(values: NDArray[np.float64]) -> NDArray[Any]:
+    """Half precision, single where a value is too large for it."""
+    small = np.abs(values).max(initial=0.0) < np.finfo(np.float16).max
+    return values.astype(np.float16 if small else np.float32)
 
 
 def embeddings_file(proxy: str) -> Path:

@@ -86,6 +86,8 @@ class Proxy:
         if Path(spec.removeprefix("local-dir:")).is_dir():
             return _load_open_clip(spec, device, weights)
         library, _, rest = plain_name(spec).rpartition(":")
+        if not rest:
+            raise InputError(f"proxy '{spec}' has no name; {ADVICE}")
         if library == "timm":
             return _load_timm(rest, device, weights)
         if library == "open_clip":

@@ -15,15 +15,48 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fennec.files import write_whole
+from fennec.errors import ArtifactError, InputError
+from fennec.files import read_file, write_whole
 from fennec.images.datasets import ImageDataset, ReadReport, sample
 from fennec.progress import progress_bar
+from fennec.typed import Table, check_between, check_tensors, read_json, read_tensors, typed
 
 from .embedding import TaskEmbedding, embed_chosen, finished
 from .proxy import Proxy
 
 STEP = 4096  # images between two writes of about five megabytes
-_ARRAYS = ("mean", "scatter", "class_counts", "class_means", "samples")
+LIMIT = 4 * 10**9  # bytes of the file
+_NEEDED = ("mean", "scatter", "class_counts")
+_TABLES = {
+    "mean": Table(("features",)),
+    "scatter": Table(("features", "features"), low=-1e30, high=1e30),
+    "class_counts": Table(("classes",), low=0.0),
+    "class_means": Table(("classes", "features")),
+    "samples": Table(("samples", "features")),
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the file says beside its tensors."""
+
+    key: str
+    name: str
+    proxy: str
+    fingerprint: str
+    n_images: int
+    class_names: tuple[str, ...]
+    n_done: int
+    skipped: tuple[tuple[str, ...], ...]
+    n_flat: int
+    seconds: float
+
+    def __post_init__(self) -> None:
+        check_between(1, 2**53, n_images=self.n_images)
+        check_between(self.n_images, 2**53, n_done=self.n_done)
+        check_between(0, 2**53, n_flat=self.n_flat)
+        if any(len(pair) != 2 for pair in self.skipped):
+            raise ValueError("'skipped' holds no pairs")
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +146,7 @@ def save_unfinished(path: Path, key: str, found: Unfinished) -> None:
     task = found.embedding
     if task is None:
         return
-    arrays = {name: getattr(task, name) for name in _ARRAYS if getattr(task, name) is not None}
+    arrays = {name: getattr(task, name) for name in _TABLES if getattr(task, name) is not None}
     facts = {
         "key": key,
         "name": task.name,
@@ -131,25 +164,26 @@ def save_unfinished(path: Path, key: str, found: Unfinished) -> None:
 
 def load_unfinished(path: Path, key: str) -> Unfinished | None:
     """What `save_unfinished` wrote; None where nothing usable of the same images and proxy is there."""
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        return None
     try:
-        with safe_open(path, framework="numpy") as file:
-            facts = json.loads(file.metadata()["fennec"])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no dictionary
-        if facts["key"] != key:
+        arrays, texts = read_tensors(read_file(path, limit=LIMIT))
+        facts = typed(Facts, read_json(texts.get("fennec", "").encode()), where="its header")
+        if facts.key != key:
             return None
+        expected = {name: table for name, table in _TABLES.items() if name in arrays or name in _NEEDED}
+        check_tensors(arrays, expected, {"classes": len(facts.class_names)})
         embedding = TaskEmbedding(
-            facts["name"],
-            facts["proxy"],
-            facts["fingerprint"],
-            facts["n_images"],
-            class_names=tuple(facts["class_names"]),
-            **arrays,
+            facts.name,
+            facts.proxy,
+            facts.fingerprint,
+            facts.n_images,
+            arrays["mean"],
+            arrays["scatter"],
+            facts.class_names,
+            arrays["class_counts"],
+            arrays.get("class_means"),
+            arrays.get("samples"),
         )
-        skipped = tuple((item, reason) for item, reason in facts["skipped"])
-        return Unfinished(embedding, facts["n_done"], skipped, facts["n_flat"], facts["seconds"])
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+    except (OSError, ArtifactError, InputError):
         return None
+    skipped = tuple((item, reason) for item, reason in facts.skipped)
+    return Unfinished(embedding, facts.n_done, skipped, facts.n_flat, facts.seconds)

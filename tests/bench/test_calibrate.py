@@ -82,7 +82,7 @@ def test_calibrate__too_little_memory__smaller_batch(monkeypatch: pytest.MonkeyP
     ("options", "error", "message"),
     [
         ({"like": "rtx3091"}, InputError, "unknown device class 'rtx3091'; did you mean 'rtx3090'"),
-        ({"seconds": 0.0}, InputError, "a time above 0 s, got 2 and 0.0 s"),
+        ({"seconds": 0.0}, InputError, "a time above 0 s and up to 3600 s, got 2 and 0.0 s"),
         ({"networks": ()}, InputError, "at least one network"),
         ({"networks": ("resnet1B",)}, UnknownModelError, "timm has no architecture 'resnet1B'; did you mean"),
     ],

@@ -57,6 +57,8 @@ def test_add_model__own_network__placed_and_ranked(home: Path) -> None:
     recommender = Recommender().fit(load_matrix("vit13"), {}, candidates=["mynets:small_net"])
     ranking = recommender.recommend(None, n=20)
     assert "mynets:small_net" in ranking.ids[-3:]
+    add_model("mynets:small_net")  # again, without a word on its weights
+    assert load_catalog()["mynets:small_net"].pretraining_images is None
 
 
 def test_add_model__timm_name_of_a_known_network__shares_its_vector(home: Path) -> None:

@@ -66,6 +66,15 @@ def test_where__text_method_and_membership__work() -> None:
     catalog = load_catalog()
     assert all("convnext" in model for model in catalog.where("architecture.str.startswith('convnext')"))
     assert catalog.where("family in ['levit'] and params.notna()")
+    assert catalog.where("family.isin(['levit'])") == catalog.where("not family != 'levit'")
+    assert catalog.where("params / 1e6 <= 3 or -params < -300e6") == catalog.where("(params <= 3e6) | (params > 3e8)")
+
+
+def test_where__unknown_facts__satisfy_no_comparison_and_not_its_opposite() -> None:
+    catalog = load_catalog()
+    known = set(catalog.where("params < 5e6")) | set(catalog.where("not (params < 5e6)"))
+    assert known == set(catalog.where("params.notna()")) == set(catalog.where("params != 1"))
+    assert len(catalog.where("official")) + len(catalog.where("not official")) == len(catalog.where("official.notna()"))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +92,16 @@ def test_where__text_method_and_membership__work() -> None:
         ("params.__class__ == 3", "not allowed"),
         ("params.to_csv('x') == 3", "not allowed"),
         ("[p for p in params] == 3", "unknown column|only comparisons"),
-        ("license < 3", "cannot read"),
+        ("license < 3", "compares license, a text, with 3"),
+        ("terms == open", "stands in quotes: terms == 'open'"),
+        ("params == nan", "satisfies no comparison"),
+        ("params < 30e6 && license == 'mit'", "write 'and'"),
+        ("license = 'mit'", "write =="),
+        ("params < 1e999", "too large"),
+        ("params < 0x" + "f" * 400, "too large"),
+        ("(" * 1000 + "params < 3" + ")" * 1000, "2,010 characters"),
+        ("not " * 100 + "params < 3", "30 levels"),
+        ("params < 3 in x", "needs a list|cannot read"),
     ],
 )
 def test_where__bad_condition__one_line(condition: str, message: str) -> None:

@@ -8,21 +8,33 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
+from typer.core import TyperCommand as Command
 from typer.main import get_command
 
 from fennec.cli import main as cli
 from tests.cli.conftest import Run, one_line
 
 
-@pytest.mark.parametrize("name", sorted(get_command(cli.app).commands))
+def commands() -> dict[str, Command]:
+    """Every command by what is typed, those of groups as `evidence export`."""
+    found: dict[str, Command] = {}
+    for name, command in get_command(cli.app).commands.items():
+        inner = getattr(command, "commands", None)
+        found |= {name: command} if inner is None else {f"{name} {part}": one for part, one in inner.items()}
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
 def test_commands__for_programs__json_everywhere_and_quiet_where_there_is_work(name: str) -> None:
-    options = {option for parameter in get_command(cli.app).commands[name].params for option in parameter.opts}
+    options = {option for parameter in commands()[name].params for option in parameter.opts}
     if name != "ui":  # which is for people
         assert "--json" in options
     if name not in ("ui", "add-model", "push", "pull"):  # whose output is one line anyway
         assert "--quiet" in options
+    assert f"fennec {name} " in (commands()[name].epilog or "")
 
 
 def test_completion__bash__offers_the_command() -> None:
@@ -66,7 +78,7 @@ def test_command__bad_input__one_line_and_code(run: Run, arguments: tuple, code:
 def test_command__wrong_usage__code_2(run: Run, arguments: tuple) -> None:
     code, out, error = run(*arguments)
     assert code == 2
-    assert "Usage" in error
+    assert "Usage: fennec" in one_line(error)
     assert out == ""
 
 
@@ -88,10 +100,43 @@ def test_unexpected_error__one_line_traceback_on_request(run: Run, monkeypatch: 
     monkeypatch.setattr("fennec.evidence.hubs.load_hubs", broken)
     code, _, error = run("hubs")
     assert code == 1
-    assert "unexpected ZeroDivisionError: boom; FENNEC_DEBUG=1" in one_line(error)
+    line = one_line(error)
+    assert "unexpected ZeroDivisionError: boom; this is a fault of Fennec, please report it" in line
+    traceback = Path(line.rpartition("the traceback in ")[2]).read_text(encoding="utf-8")
+    assert traceback.startswith("Traceback")
+    assert "load_hubs" in traceback
     monkeypatch.setenv("FENNEC_DEBUG", "1")
     with pytest.raises(Exception, match="boom"):
         run("hubs")
+
+
+def test_foreign_code__ends_the_process__status_is_ours(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def leaving(*_: object, **__: object) -> None:
+        sys.exit(0)
+
+    monkeypatch.setattr("fennec.evidence.hubs.load_hubs", leaving)
+    code, _, error = run("hubs")
+    assert code == 1
+    assert "foreign code asked to end the process with status 0" in one_line(error)
+
+
+def test_names__markup_formulas_and_odd_bytes__shown_as_they_are(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pd.DataFrame({"id": ["[/x]", "=1+1", "[bold]", ":smile:", "\x1b[2J"], "value": [-0.5, 1, 2, 3, 4]})
+    monkeypatch.setattr("fennec.evidence.studies.describe_studies", lambda: frame)
+    code, table, _ = run("studies")
+    assert code == 0
+    assert all(name in table for name in ("[/x]", "=1+1", "[bold]", ":smile:", "\\x1b[2J"))
+    code, text, _ = run("studies", "--csv")
+    assert code == 0
+    assert text.splitlines()[1:3] == ["[/x],-0.5", "'=1+1,1.0"]
+    assert run("studies", "--json")[0] == 0
+
+
+@pytest.mark.parametrize("option", ["--html", "--where", "--space", "--known", "--split", "--weights", "--protocol"])
+def test_option__empty_string__refused(run: Run, option: str) -> None:
+    code, _, error = run("recommend", "photos", option, "")
+    assert code == 1
+    assert f"{option} is an empty string" in one_line(error)
 
 
 def test_recommend__bundled_proxy__starts_without_the_heavy_libraries(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_from_frame__cell_twice_or_mixed_metrics__input_error() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "not a readable CSV"),
+        ("", "is empty; expected a CSV with the columns model, task, value"),
         ("model,task,value\n", "no results"),
         ("model,task\na,b\n", "no column 'value'"),
         ("model,task,value\na,b,0.5\nc,d,nan\n", "line 3: value is 'nan'"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fennec.checkpoints.catalog import load_catalog
-from fennec.errors import InputError
+from fennec.errors import InputError, UnknownModelError
 from fennec.evidence.own import own_matrix
 
 
@@ -41,6 +41,12 @@ def test_own_matrix__one_misspelled__nearest_offered(tmp_path: Path) -> None:
     own_matrix(write(tmp_path, text), report=said.append)
     (line,) = said
     assert "2 of its 3 models is known" in line or "unknown model 'timm:resnet5O.a2_in1k'; did you mean" in line
+
+
+def test_own_matrix__name_of_several_weights__line_and_candidates(tmp_path: Path) -> None:
+    text = "model;task;value\nnosuch9;a;0,9\nresnet50;a;0,8\n"  # the unknown name before it hides nothing
+    with pytest.raises(UnknownModelError, match=r"ours.csv line 3: 'resnet50' means 19 sets of weights: timm:resnet50"):
+        own_matrix(write(tmp_path, text))
 
 
 def test_own_matrix__protocol_of_the_file__taken_and_checked(tmp_path: Path) -> None:
@@ -80,3 +86,29 @@ def test_own_matrix__mixed_metrics_or_budgets__refused(tmp_path: Path) -> None:
         own_matrix(write(tmp_path, "model,task,value,metric\nm:a,t,0.9,top1\nm:b,t,0.8,top5\n"))
     with pytest.raises(InputError, match="mixes budgets: line 2 has 'full', line 4 has '16 per class'"):
         own_matrix(write(tmp_path, "model,task,value,budget\nm:a,t,0.9,full\nm:b,t,0.8,full\nm:a,u,0.8,16 per class\n"))
+
+
+def test_own_matrix__lines_of_the_file__as_an_editor_counts_them(tmp_path: Path) -> None:
+    text = 'model,task,value\n\n"m:a\n",t,0.9\n\n\nm:b,t,oops\n'
+    with pytest.raises(InputError, match=r"ours.csv line 7: value is 'oops'"):
+        own_matrix(write(tmp_path, text))
+    with pytest.raises(InputError, match=r"line 4 has 4 columns, the header has 3"):
+        own_matrix(write(tmp_path, "model,task,value\n\nm:a,t,0.9\nm:b,t,0,9\n"))
+    with pytest.raises(InputError, match=r"task 't' mixes metrics, 'top1' in line 3 and 'top5' in line 5"):
+        own_matrix(write(tmp_path, "model,task,value,metric\n\nm:a,t,0.9,top1\n\nm:b,t,0.8,top5\n"))
+
+
+def test_own_matrix__results_that_tell_nothing__said(tmp_path: Path) -> None:
+    said: list[str] = []
+    own_matrix(write(tmp_path, "model,task,value\nm:a,t,0.9\nm:b,t,0.9\nm:a,u,0.9\n"), report=said.append)
+    assert [line.partition(": ")[2] for line in said] == [
+        "one result only of u, which tells no model from another",
+        "the same result of all models of t, which tells no model from another",
+    ]
+
+
+@pytest.mark.parametrize("value", ["1" + "0" * 400, "9" * 50_000, "1_0", "0x1", "½", "1e400"])
+def test_own_matrix__number_of_any_size__one_short_line(tmp_path: Path, value: str) -> None:
+    with pytest.raises(InputError, match="line 3: value is") as caught:
+        own_matrix(write(tmp_path, f"model,task,value\nm:a,t,0.9\nm:b,t,{value}\n"))
+    assert len(str(caught.value)) < 400

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,9 @@ from typer.testing import CliRunner
 from fennec.checkpoints.catalog import load_catalog
 from fennec.cli.main import app
 from fennec.evaluation.compare import compare
+from fennec.images.open import open_dataset
 from fennec.reports.figures import pareto_front
-from fennec.reports.html import comparison_html
+from fennec.reports.html import comparison_html, recommendation_html
 from fennec.space.recommender import Recommender
 from tests.conftest import planted
 from tests.evaluation.test_compare import score_table
@@ -138,6 +140,38 @@ def test_report__hover_over_a_point__shows_the_id(report: Path, browser: Browser
     hover.wait_for()
     tasks = {*Recommender.from_published().image_sets_, "pets"}
     assert (hover.text_content() or "").strip() in tasks | set(load_catalog().ids)  # points may lie on each other
+    page.close()
+
+
+def test_report__hostile_names_everywhere__text_and_no_script_of_theirs_runs(tmp_path: Path, browser: Browser) -> None:
+    evil = (
+        "<img src=x onerror=window.hit=1>'\"&amp;</script><script>window.hit=1</script><a href=javascript:window.hit=1>"
+    )
+    matrix, embeddings = planted(n_models=6, n_tasks=4)
+    named = {f"{evil}{name}": embedding for name, embedding in embeddings.items()}
+    matrix = replace(
+        matrix, tasks=tuple(named), image_sets=tuple(named), models=tuple(f"{evil}{model}" for model in matrix.models)
+    )
+    recommender = Recommender().fit(matrix, named)
+    classes = tmp_path / "<script>window.hit=1<" / "<img src=x onerror=window.hit=1>"
+    classes.mkdir(parents=True)
+    Image.new("RGB", (40, 40), "red").save(classes / "<b onmouseover=window.hit=1>.png")
+    task = replace(next(iter(embeddings.values())), name=evil, class_names=(evil,), class_counts=np.ones(1))
+    ranking = recommender.recommend(task, n=3)
+    text = recommendation_html(ranking, recommender, task, open_dataset(classes.parent), command=evil)
+    (tmp_path / "report.html").write_text(text, encoding="utf-8")
+    page, errors = _open(browser, tmp_path / "report.html", 1280, "light")
+    page.locator("#space svg.main-svg").first.wait_for()
+    assert evil in page.locator("h1").inner_text()
+    assert "<img src=x" in page.locator("#space .textpoint text").first.evaluate("text => text.textContent")
+    assert page.locator("img[src=x], a[href^=javascript]").count() == 0
+    page.evaluate("document.body.append(Object.assign(document.createElement('img'), {src: 'data:,', onerror: null}))")
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=data:, onerror=window.hit=1>')")
+    page.wait_for_function("document.images[document.images.length - 1].complete")
+    assert page.evaluate("window.hit") is None
+    assert [
+        line for line in errors if "Content Security Policy" not in line and "Content-Security-Policy" not in line
+    ] == []
     page.close()
 
 

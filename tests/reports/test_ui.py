@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -9,14 +13,18 @@ import time
 import urllib.request
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from fennec.errors import InputError, NothingToRecommendError
 from fennec.reports import ui
+from fennec.reports.guard import Uploads, strange
 
+ROOT = Path(__file__).parents[2]
 PATIENCE_MS = 240_000  # other tests may have the cores
 
 if TYPE_CHECKING:
@@ -33,15 +41,17 @@ def zipped(image_folder: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A page that is being served."""
-    log = tmp_path_factory.mktemp("page") / "log"
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """Address of a page that is being served, and where its files are."""
+    root = tmp_path_factory.mktemp("page")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-W", "ignore", "-m", "fennec.cli.main", "ui", "--port", str(port), "--no-browser"]
-    with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    command = [sys.executable, "-W", "ignore", "-m", "tests.reports.served", str(port)]
+    with (root / "log").open("w") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, "TMPDIR": str(root)}, cwd=ROOT
+        )
     address = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + 240
     while True:
@@ -51,11 +61,17 @@ def page_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline:
                 process.kill()
-                pytest.fail(f"no page: {log.read_text()}")
+                pytest.fail(f"no page: {(root / 'log').read_text()}")
             time.sleep(0.5)
-    yield address
-    process.kill()
-    process.wait()
+    yield address, root
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    assert not list(root.glob("fennec-page-*"))
+
+
+@pytest.fixture
+def page_address(served: tuple[str, Path]) -> str:
+    return served[0]
 
 
 def drop(page: Page, path: Path) -> None:
@@ -123,15 +139,17 @@ def test_answer__limits__hold_and_what_cannot_be_is_one_clear_line(
     image_folder: Path, zipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stages: list[str] = []
-    page, rows, data = ui.answer(str(image_folder), None, "finetune", 10, "apache-2.0", 4, stages.append)
+    page, rows, data = ui.answer(str(image_folder), None, "finetune", 10, "apache-2.0", 4, None, stages.append)
     assert "<!doctype html>" in page
-    assert data == "pets: 6 pictures, 2 classes (cat 3, dog 3)"
-    assert data in page
+    taken, *notes = data.splitlines()
+    assert taken == "pets: 6 pictures, 2 classes (cat 3, dog 3)"
+    assert taken in page
+    assert notes
     assert len(rows) == 4
     assert all(row[3] <= 10 for row in rows)
     assert stages[-1] == "ranking"
     assert len(stages) == 5
-    with pytest.raises(InputError, match="either a folder or a zip"):
+    with pytest.raises(InputError, match="give a folder or a zip of images, or say what they show"):
         ui.answer("", None, "finetune", None, ui.ANY, 4)
     with pytest.raises(InputError, match="either a folder or a zip"):
         ui.answer(str(image_folder), str(zipped), "finetune", None, ui.ANY, 4)
@@ -147,3 +165,116 @@ def test_answer__limits__hold_and_what_cannot_be_is_one_clear_line(
     monkeypatch.setattr(ui, "MAX_UNPACKED_MB", 0.001)
     with pytest.raises(InputError, match="give a folder instead"):
         ui.answer("", str(zipped), "finetune", None, ui.ANY, 4)
+
+
+HERE = "127.0.0.1:7860"
+
+
+@pytest.mark.parametrize(
+    ("headers", "refused"),
+    [
+        ({"host": HERE}, ""),
+        ({"host": "LOCALHOST:7860"}, ""),
+        ({"host": HERE, "origin": f"http://{HERE}", "sec-fetch-site": "same-origin"}, ""),
+        ({"host": HERE, "sec-fetch-site": "cross-site", "sec-fetch-dest": "document"}, ""),
+        ({}, "Host '' is not this page"),
+        ({"host": "127.0.0.1"}, "Host '127.0.0.1' is not"),
+        ({"host": "127.0.0.1:7861"}, "Host '127.0.0.1:7861' is not"),
+        ({"host": "evil.example:7860"}, "Host 'evil.example:7860' is not"),
+        ({"host": "127.0.0.1.evil.example:7860"}, "is not this page"),
+        ({"host": "evil.example:7860@127.0.0.1:7860"}, "is not this page"),
+        ({"host": HERE, "origin": "http://evil.example"}, "Origin 'http://evil.example' is not"),
+        ({"host": HERE, "origin": "http://127.0.0.1:8888"}, "Origin 'http://127.0.0.1:8888' is not"),
+        ({"host": HERE, "origin": "null"}, "Origin 'null' is not"),
+        ({"host": HERE, "origin": "http://[bad"}, "Origin"),
+        ({"host": HERE, "sec-fetch-site": "cross-site"}, "another site asks"),
+        ({"host": HERE, "sec-fetch-site": "same-site", "sec-fetch-dest": "iframe"}, "another site asks"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_strange__headers__only_the_page_itself_may_ask(kind: str, headers: dict[str, str], refused: str) -> None:
+    scope = {
+        "type": kind, "path": "/", "method": "GET", "server": ("127.0.0.1", 7860),
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }  # fmt: skip
+    found = strange(scope)
+    assert found.startswith(refused) or refused in found
+    assert bool(found) == bool(refused)
+
+
+def test_uploads__equal_files_of_two__deleted_after_the_second(tmp_path: Path) -> None:
+    path = tmp_path / "hash" / "pets.zip"
+    path.parent.mkdir()
+    path.write_bytes(b"")
+    uploads = Uploads()
+    uploads.came([str(path), str(path)])
+    uploads.used(str(path))
+    assert path.exists()
+    uploads.used(str(path))
+    assert not path.parent.exists()
+
+
+def ask(
+    client: httpx.Client, folder: str, upload: str | None, n: int, session: str | None = None
+) -> list[object] | str:
+    """What the page answers, or its error."""
+    file = None if upload is None else {"path": upload, "meta": {"_type": "gradio.FileData"}}
+    body = {
+        "data": [folder, file, "", "", None, "finetune", 0, "any", n],
+        "session_hash": session or os.urandom(6).hex(),
+    }
+    sent = client.post("/gradio_api/call/clicked", json=body).json()
+    lines = client.get(f"/gradio_api/call/clicked/{sent['event_id']}").text.splitlines()
+    data = json.loads(lines[-2].removeprefix("data: ") if lines[-1] == "" else lines[-1].removeprefix("data: "))
+    return data["error"] if isinstance(data, dict) else data  # type: ignore[no-any-return]
+
+
+@pytest.mark.slow
+def test_page__twenty_at_once_strangers_and_files__own_answers_refusals_and_nothing_left(
+    served: tuple[str, Path], tmp_path: Path
+) -> None:
+    page_address, root = served
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.png", b"x")
+    with httpx.Client(base_url=page_address, timeout=60) as client:
+
+        def one(number: int) -> tuple[object, object]:
+            if number % 2:
+                return ask(client, f"quick {number}", None, number + 1), f"quick {number} {number + 1}"
+            files = {"files": ("quick.zip", buffer.getvalue())}  # equal ones
+            (path,) = client.post("/gradio_api/upload", files=files).json()
+            return ask(client, "", path, number + 1), f"quick.zipPK {number + 1}"
+
+        with ThreadPoolExecutor(20) as pool:
+            for answer, expected in pool.map(one, range(20)):
+                assert isinstance(answer, list), answer
+                assert answer[0] == expected
+                assert str(expected).rpartition(" ")[0] in answer[3]
+        assert not list(root.rglob("quick.zip"))
+        assert ask(client, "quick bad", None, 1) == "&lt;img src=x onerror=alert(1)&gt;"
+        (tmp_path / "own.zip").write_bytes(b"PK")
+        assert not isinstance(ask(client, "", str(tmp_path / "own.zip"), 1), list)
+        assert (tmp_path / "own.zip").exists()
+        for path in (tmp_path / "own.zip", Path(ui.__file__), Path("/etc/hostname"), Path("pyproject.toml")):
+            assert client.get(f"/gradio_api/file={path}").status_code == 403, path
+        for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+            for request in (client.get, client.post):
+                assert request("/gradio_api/upload", headers=headers).status_code == 403
+        with ThreadPoolExecutor(1) as pool:
+            slow = pool.submit(ask, client, "quick slow", None, 1, "one session")
+            time.sleep(0.5)
+            client.post("/gradio_api/call/stop", json={"data": [], "session_hash": "one session"})
+            assert slow.result(30) == "stopped"
+        assert client.get("/").headers["content-security-policy"] == "frame-ancestors 'none'"
+
+
+def test_answer__words_alone__what_it_rests_on() -> None:
+    said = ui.spoken("satellite pictures of farmland", "wheat, maize", 3000)
+    page, rows, rests_on = ui.answer("", None, "finetune", None, ui.ANY, 2, said)
+    assert len(rows) == 2
+    assert rests_on.startswith("words: nearest tasks ")
+    assert "<q>satellite pictures of farmland</q>" in page
+    assert ui.spoken(" ", "", None) is None
+    with pytest.raises(InputError, match="belong to a description"):
+        ui.spoken("", "wheat", None)

@@ -187,6 +187,7 @@ def test_save__load__same_ranking_and_explanation(saved: tuple[Recommender, Path
     assert sorted(path.name for path in folder.iterdir()) == [
         "README.md",
         "config.json",
+        "manifest.json",
         "tensors.safetensors",
     ]
     again = Recommender.load(folder, proxy=Proxy.load())

@@ -16,8 +16,9 @@ from fennec.cli import doctor
 from fennec.cli.main import app
 from fennec.errors import ArtifactError, InputError, OfflineError
 from fennec.evidence.hubs import load_matrix
+from fennec.space.artifact import FILES
 from fennec.space.recommender import Recommender
-from fennec.space.sharing import FILES, pull, push
+from fennec.space.sharing import pull, push
 
 COMMIT = "c0ffee" + 34 * "0"
 

@@ -1,0 +1,86 @@
+"""`fennec evidence ...`: results on stdout, one line where something is wrong, exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run, one_line
+
+GOOD = "model,task,value\nresnet50.a1_in1k,dtd,0.7\nresnet18.a1_in1k,dtd,0.6\nnets:own,dtd,0.5\n"
+SAID = ("--title", "networks on textures", "--paper", "A. Person, 2026", "--licence", "CC-BY-4.0")
+
+
+@pytest.fixture
+def ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "Our Results.csv"
+    path.write_text(GOOD)
+    return path
+
+
+def test_export__folder_named_and_written(run: Run, tmp_path: Path) -> None:
+    code, out, error = run("evidence", "export", tmp_path / "all", "--json")
+    assert (code, error) == (0, "")
+    made = json.loads(out)
+    assert made == {"folder": str(tmp_path / "all"), "files": ["README.md", "croissant.json", "evidence.parquet"]}
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == made["files"]
+
+
+def test_html__file_named_and_written(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fennec.reports.leaderboard.leaderboard_html", lambda command: f"<p>{command}")
+    code, out, _ = run("evidence", "html", tmp_path / "all.html")
+    assert (code, out) == (0, f"{tmp_path / 'all.html'}\n")
+    assert (tmp_path / "all.html").read_text().startswith("<p>fennec evidence html")
+
+
+def test_check__good_and_wrong__tables_json_and_codes(run: Run, ours: Path) -> None:
+    code, out, error = run("evidence", "check", ours)
+    assert (code, error) == (0, "")
+    assert f"{ours}: cells 3, models 3 (known weights 2), tasks 1, columns 1; finetune" in out
+    assert out.endswith("nothing is wrong\n")
+    ours.write_text(GOOD + "resnet50,dtd,0.4\n[/red]\x1b[2J,dtd,50\n")
+    code, out, error = run("evidence", "check", ours)
+    assert (code, error) == (1, "")
+    assert "wrong  name       'resnet50' means 19 sets of weights: timm:resnet50.a1_in1k, " in out
+    assert "\x1b" not in out
+    assert out.endswith("mend what is wrong first\n")
+    code, out, _ = run("evidence", "check", ours, "--json")
+    assert code == 1
+    found = json.loads(out)
+    assert found["usable"] is False
+    assert {(finding["level"], finding["kind"]) for finding in found["findings"]} >= {
+        ("wrong", "name"),
+        ("wrong", "unit"),
+    }
+
+
+def test_add__name_of_the_file__patch_and_files(run: Run, ours: Path) -> None:
+    code, out, error = run("evidence", "add", ours, *SAID, "--json")
+    assert code == 0
+    made = json.loads(out)
+    assert (made["study"], made["n_cells"], made["patch"]) == ("our_results", 3, "our_results/our_results.patch")
+    assert Path(made["patch"]).read_text().count("diff --git") == 3
+    assert "models that the catalog lacks: 1" in error
+    assert run("evidence", "add", ours, *SAID, "-q", "-o", "elsewhere")[2] == ""
+    assert Path("elsewhere/our_results.patch").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("check", "nowhere.csv"), "no file nowhere.csv; expected a CSV with the columns model, task, value"),
+        (("check", "."), "is no regular file"),
+        (("check", "Our Results.csv", "--unit", "percents"), "did you mean 'percent'"),
+        (("add", "Our Results.csv", *SAID[:4], "--licence", "CC-BY-NC-4.0"), "cannot travel"),
+        (("add", "Our Results.csv", *SAID, "--tasks", "nowhere.csv"), "no file nowhere.csv"),
+        (("export", "Our Results.csv"), "is a file"),
+    ],
+)
+def test_evidence__bad_input__one_line(run: Run, ours: Path, arguments: tuple[str, ...], message: str) -> None:
+    code, out, error = run("evidence", *arguments)
+    assert (code, out) == (1, "")
+    assert message in one_line(error)
+    assert [path.name for path in Path().iterdir()] == ["Our Results.csv"]  # nothing half-written
