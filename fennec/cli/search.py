@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fennec.reports.console import print_json, print_table, print_text, say, watching
+from fennec.reports.console import print_json, print_table, print_text, watching
 
 from .options import (
     DatasetArgument,
@@ -64,23 +64,19 @@ def search(
 
     effort = Protocol(protocol, n_train=n_train, n_test=n_test, epochs=epochs, threads=threads)
     with watching(quiet) as report:
-        try:
-            found = loop.search(
-                with_columns(dataset, image_column, label_column),
-                budget,
-                protocol=effort,
-                recommender=None if space is None else Recommender.load(space),
-                models=names(models or ""),
-                where=where,
-                out=out,
-                worth=worth,
-                weights=pairs(weights or [], "--weights expects MODEL=FILE"),
-                hands=loop.Hands(engine, workers, device, address, retry=retry),
-                report=report,
-            )
-        except KeyboardInterrupt:
-            say("interrupted; trials that ended are kept, the same command goes on from there")
-            raise
+        found = loop.search(
+            with_columns(dataset, image_column, label_column),
+            budget,
+            protocol=effort,
+            recommender=None if space is None else Recommender.load(space),
+            models=names(models or ""),
+            where=where,
+            out=out,
+            worth=worth,
+            weights=pairs(weights or [], "--weights expects MODEL=FILE"),
+            hands=loop.Hands(engine, workers, device, address, retry=retry),
+            report=report,
+        )
     if quiet:
         print_text("" if found.winner is None else found.winner.model)
     elif as_json:
