@@ -37,6 +37,7 @@ bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; abou
 	$(BIN)/python benchmark/space/new_tasks.py --folder build/new_tasks
 	$(BIN)/python benchmark/space/words.py --folder build/new_tasks
 	[ ! -d ../shared ] || $(BIN)/python benchmark/space/words.py --images ../shared/images
+	$(BIN)/python benchmark/space/search.py
 	$(BIN)/python benchmark/architectures/train_archi2vec.py
 	$(BIN)/python benchmark/architectures/cold_start.py
 	$(BIN)/python benchmark/architectures/cost_model.py
@@ -50,6 +51,8 @@ bench: $(BIN)/.ready  ## every figure in README.md and benchmark/README.md; abou
 	[ ! -d ../shared ] || $(BIN)/python benchmark/lab24/measure_lab24.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/lab24/compare_lab24.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/lab24/engines.py
+	[ ! -d ../shared ] || $(BIN)/python benchmark/lab24/search_lab24.py
+	$(BIN)/python benchmark/lab24/search_evidence.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/data/build_models.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/data/build_studies.py
 	[ ! -d ../shared ] || $(BIN)/python benchmark/data/build_throughput.py

@@ -42,6 +42,7 @@ _HOME = {
     "read_results": "evidence.matrix",
     "rerank": "forward.scoring",
     "score_models": "forward.scoring",
+    "search": "trials.loop",
 }
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "read_results",
     "rerank",
     "score_models",
+    "search",
 ]
 
 

@@ -19,13 +19,14 @@ import lab24_tables
 import metric_tables
 import network_tables
 import package_tables
+import search_tables
 import space_tables
 from layout import ROOT
 
 TABLE = re.compile(r"<!-- table: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 TABLES: dict[str, Callable[[], str]] = {
     function.__name__: function
-    for module in (space_tables, network_tables, metric_tables, lab24_tables, package_tables)
+    for module in (space_tables, network_tables, metric_tables, lab24_tables, search_tables, package_tables)
     for function in module.TABLES
 }
 

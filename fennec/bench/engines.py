@@ -35,6 +35,7 @@ def run_jobs(
     engine: str = "serial",
     workers: int = 1,
     devices: Sequence[str] = ("cpu",),
+    address: str | None = None,
 ) -> Pairs:
     """Every job once, results in the order in which they are done.
 
@@ -44,9 +45,10 @@ def run_jobs(
         engine: `serial`, `process` or `ray`.
         workers: jobs at a time. `serial` takes one, a Ray cluster as many as it has room for.
         devices: one for each worker, in turn.
+        address: of a Ray cluster; that of `RAY_ADDRESS`, or else one of its own, when None.
 
     Raises:
-        InputError: unknown engine, or fewer than one worker.
+        InputError: unknown engine, an address for another engine than `ray`, or fewer than one worker.
         MissingExtraError: `ray` is asked for and not installed.
 
     Example:
@@ -57,6 +59,10 @@ def run_jobs(
         raise InputError(f"unknown engine '{engine}'{did_you_mean(engine, ENGINES)}; there are {', '.join(ENGINES)}")
     if workers < 1:
         raise InputError(f"{workers} workers; expected at least 1")
+    if engine == "ray":
+        return _ray(function, iter(jobs), workers, devices, address)
+    if address is not None:
+        raise InputError(f"'{address}' is the address of a Ray cluster; give it with --engine ray")
     return ENGINES[engine](function, iter(jobs), workers, devices)
 
 
@@ -123,7 +129,9 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _ray(function: Work, jobs: Iterator[Any], workers: int, devices: Sequence[str]) -> Pairs:
+def _ray(
+    function: Work, jobs: Iterator[Any], workers: int, devices: Sequence[str], address: str | None = None
+) -> Pairs:
     """Ray retries the job of a killed worker by itself and counts one logical GPU for each job on a GPU."""
     try:
         import ray
@@ -133,7 +141,8 @@ def _ray(function: Work, jobs: Iterator[Any], workers: int, devices: Sequence[st
     started = not ray.is_initialized()
     if started:
         size: dict[str, Any] = {"num_cpus": workers, "num_gpus": workers * on_gpu}
-        ray.init(include_dashboard=False, log_to_driver=False, **({} if os.environ.get("RAY_ADDRESS") else size))
+        ray.init(include_dashboard=False, log_to_driver=False, address=address,
+                 **({} if address or os.environ.get("RAY_ADDRESS") else size))  # fmt: skip
     try:
         room = int(ray.cluster_resources().get("GPU" if on_gpu else "CPU", 1))
         remote = ray.remote(num_cpus=1, num_gpus=int(on_gpu), max_retries=ATTEMPTS - 1)(function)

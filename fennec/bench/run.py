@@ -106,6 +106,14 @@ def measure_cell(job: Job, device: str) -> Record:
             "versions": _versions()}  # fmt: skip
 
 
+def as_record(job: Job, found: Record | WorkerDiedError, device: str) -> Record:
+    """What an engine gives back for a cell; a worker that died is a failure."""
+    if not isinstance(found, WorkerDiedError):
+        return found
+    return {**_identity(job), **failure(found), "seconds": None, "peak_mb": None, "device": device,
+            "versions": _versions()}  # fmt: skip
+
+
 def failure(error: BaseException) -> Record:
     """How a failure stands in a record: its class, of foreign code the one it had there, and one line."""
     first = error.__cause__ if isinstance(error, ModelFailedError) and error.__cause__ else error
@@ -183,7 +191,7 @@ def run_bench(
         FennecError: the folder cannot be written to, for example because the disk is full.
     """
     root = Path(folder)
-    _write_tasks(root, jobs)
+    note_tasks(root, jobs)
     summary = BenchSummary()
     start = time.perf_counter()
     told = {_short(reason) for reason in said}
@@ -191,7 +199,7 @@ def run_bench(
 
     def claim() -> Iterator[Job]:
         for job in jobs:
-            lock = _lock(root, job.cell)
+            lock = claim_cell(root, job.cell)
             if lock is None:
                 summary.elsewhere += 1
             elif (found := read_record(root / job.cell.path)) is not None and not (
@@ -205,10 +213,7 @@ def run_bench(
                 yield job
 
     for job, found in run_jobs(measure_cell, claim(), engine=engine, workers=workers, devices=devices):
-        record = found
-        if isinstance(found, WorkerDiedError):
-            record = {**_identity(job), **failure(found), "seconds": None, "peak_mb": None, "device": devices[0],
-                      "versions": _versions()}  # fmt: skip
+        record = as_record(job, found, devices[0])
         write_record(root, job.cell, record)
         locks.pop(job.cell).release()
         summary.measured += 1
@@ -273,7 +278,7 @@ def _identity(job: Job) -> Record:
     }
 
 
-def _lock(root: Path, cell: Cell) -> BaseFileLock | None:
+def claim_cell(root: Path, cell: Cell) -> BaseFileLock | None:
     """The right to measure a cell, None while another run has it; the system takes it back from a killed run."""
     from filelock import FileLock, Timeout
 
@@ -289,7 +294,7 @@ def _lock(root: Path, cell: Cell) -> BaseFileLock | None:
     return lock
 
 
-def _write_tasks(root: Path, jobs: Sequence[Job]) -> None:
+def note_tasks(root: Path, jobs: Sequence[Job]) -> None:
     """Remember which dataset each task is, so that `fennec fit --results` can embed it."""
 
     def known() -> dict[str, str]:

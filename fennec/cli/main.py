@@ -25,7 +25,7 @@ from fennec.files import write_whole
 from fennec.reports.console import move_output, results_apart
 from fennec.settings import cache_dir, is_debug
 
-from . import ask, build, evidence, lookup, measure, share
+from . import ask, build, evidence, lookup, measure, search, share
 from .stop import stoppable
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # of the click that typer brings along
@@ -65,6 +65,10 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     ask.score: (
         "photos/ --models timm:resnet18.a1_in1k,timm:vit_tiny_patch16_224",
         "photos/ --models timm:resnet18.a1_in1k --weights timm:resnet18.a1_in1k=r18.pth --metric 'sfda,ped(logme)'",
+    ),
+    search.search: (
+        "photos/ --budget 30m",
+        "photos/ --budget '5 models' --protocol linear_probe --where \"params < 30e6\"",
     ),
     ask.explain: ("photos/ hf:microsoft/resnet-50",),
     lookup.models: ("--where \"family == 'convnext'\"", "--study hf180 -q"),

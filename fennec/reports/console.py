@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from fennec.space.ranking import Ranking
+    from fennec.trials.found import Search
 
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -126,6 +127,25 @@ def say(message: str) -> None:
 def teller(quiet: bool) -> Callable[[str], None]:
     """What a long job is told to say things with."""
     return (lambda message: None) if quiet else say
+
+
+@contextmanager
+def watching(quiet: bool) -> Iterator[Callable[[Search], None]]:
+    """A live table of a search on standard error; a line for each trial where that is no terminal.
+
+    Args:
+        quiet: show nothing.
+    """
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        tell = teller(quiet)
+        yield lambda found: tell(found.latest)
+        return
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        yield lambda found: live.update(found.to_table(), refresh=True)
 
 
 def print_made(made: dict[str, Any], as_json: bool) -> None:

@@ -7,7 +7,7 @@ draws results of all models together, and weighs results of the new task against
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -80,6 +80,10 @@ class Expected:
     observed: Floats
     doubt: Floats
 
+    def take(self, rows: NDArray[np.intp]) -> Expected:
+        """The same of some models."""
+        return replace(self, vectors=self.vectors[rows], observed=self.observed[rows], doubt=self.doubt[rows])
+
 
 @dataclass(frozen=True, eq=False)
 class Deviation:
@@ -129,7 +133,7 @@ class Deviation:
 
     def _results(self, scores: Floats, variance: Floats, level: float) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the logits of results that nothing is known of yet."""
-        weights = _weights(np.zeros(len(self.spreads)))
+        weights = weights_of(np.zeros(len(self.spreads)))
         mean, square = weights @ self.spreads, weights @ self.spreads**2
         total = self.level_variance + square * (variance + self.noise) + (square - mean**2) * scores**2
         return level + mean * scores, np.sqrt(total)
@@ -189,7 +193,7 @@ class Deviation:
         prior = np.concatenate([[task.level], task.task_vector])
         uncertainty = block_diag(self.level_variance, task.covariance)
         if not np.isfinite(task.observed).any():
-            return _weights(np.zeros(len(self.spreads))), [
+            return weights_of(np.zeros(len(self.spreads))), [
                 (float(spread), prior, uncertainty) for spread in self.spreads
             ]
         given, evidence = [], []
@@ -199,7 +203,7 @@ class Deviation:
             posterior, left, likelihood = condition(prior, uncertainty, design, task.observed, noise=noise)
             given.append((float(spread), posterior, left))
             evidence.append(likelihood)
-        return _weights(np.array(evidence)), given
+        return weights_of(np.array(evidence)), given
 
 
 @lru_cache(maxsize=2)
@@ -264,7 +268,7 @@ def _centred(values: Floats) -> Floats:
     return np.asarray(values - values.mean())
 
 
-def _weights(evidence: Floats) -> Floats:
+def weights_of(evidence: Floats) -> Floats:
     """Posterior weights of the spreads, standard normal at `QUANTILES` before any evidence."""
     logs = evidence - 0.5 * QUANTILES**2
     weights = np.exp(logs - logs.max())

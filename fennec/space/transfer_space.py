@@ -242,7 +242,7 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
             InputError: the task was embedded with another proxy, or a known value is not a fraction.
             UnknownModelError: a known result is of a model that has no place here.
         """
-        vector, mean, deviation = self.deviation_.update(self._expected(task, known or {}))
+        vector, mean, deviation = self.deviation_.update(self.expected(task, known))
         half = self.deviation_.width * deviation
         return Prediction(vector, self.model_vectors_ @ vector, expit(mean), expit(mean - half), expit(mean + half))
 
@@ -273,17 +273,17 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
         self, task: Task | None, *, known: Mapping[str, float] | None, n_draws: int
     ) -> NDArray[np.float32]:
         """The same on the logit scale, where the order is the same; arguments and errors as for `draws`."""
-        expected = self._expected(task, known or {})
+        expected = self.expected(task, known)
         return self.deviation_.draw(expected, n_draws=n_draws, random_state=self.random_state or 0)
 
-    def _expected(self, task: Task | None, known: Mapping[str, float]) -> Expected:
-        """A new task before its results."""
+    def expected(self, task: Task | None = None, known: Mapping[str, float] | None = None) -> Expected:
+        """A new task before its results; arguments and errors as for `predict`."""
         return Expected(
             self.model_vectors_,
             self.task_covariance_,
             self.task_vector(task),
             self._level(self.covariance(task)),
-            self._observed(known),
+            self._observed(known or {}),
             self.doubt_,
         )
 
