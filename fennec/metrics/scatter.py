@@ -136,9 +136,11 @@ def regular_factor(square: Tensor, ridge: float, unit: float) -> tuple[Tensor, f
     """
     diagonal = square.diagonal()
     diagonal += ridge
+    rounding = len(square) * torch.finfo(square.dtype).eps
     while True:
         factor, failed = torch.linalg.cholesky_ex(square)
-        if not failed:
+        # a pivot that is all rounding passes now and then, and makes a direction of noise count most
+        if not failed and float(factor.diagonal().min()) ** 2 > rounding * float(diagonal.max()):
             return factor, ridge
         if ridge > 1e-3 * unit:
             raise Undefined("the scatter is singular")

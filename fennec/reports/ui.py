@@ -185,7 +185,7 @@ def make_page(uploads: Uploads) -> Any:
         with gr.Row():
             about = gr.Textbox(label="or say what they show", placeholder="aerial photographs of crops")
             classes = gr.Textbox(label="Classes, by commas (with words)", placeholder="wheat, maize, barley")
-            n_images = gr.Number(label="How many images there will be (with words)", value=None, minimum=1)
+            n_images = gr.Number(label="How many images there will be (with words)", value=None)
         with gr.Row():
             protocol = gr.Dropdown(list(PROTOCOLS), value="finetune", label="Protocol")
             params = gr.Number(label="At most this many million parameters (0: no limit)", value=0, minimum=0)

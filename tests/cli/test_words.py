@@ -53,11 +53,11 @@ def test_recommend__ten_thousand_classes_in_a_file__answered(run: Run, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("recommend", "--about", ""), "the description is empty"),
+        (("recommend", "--about", ""), "--about is an empty string"),
         (("recommend", "--classes", "wheat"), "--classes belongs to a description"),
         (("recommend", "--n-images", 3), "--n-images belongs to a description"),
         ((*ABOUT, "--n-images", -1), "-1 images; expected at least 1"),
-        ((*ABOUT, "--classes", ""), "no class in --classes ''"),
+        ((*ABOUT, "--classes", ""), "--classes is an empty string"),
         ((*ABOUT, "--classes", "wheat,wheat"), "class 'wheat' is named twice"),
         ((*ABOUT, "--rerank", 2), "--rerank needs images: give a dataset"),
         ((*ABOUT, "--split", "train"), "--split needs images: give a dataset"),

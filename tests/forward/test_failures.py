@@ -255,7 +255,7 @@ def test_score_models__foreign_code_while_loading__last_with_its_reason(
     monkeypatch.chdir(tmp_path)
     ranking = score_models(images, ["badnets:leaves", encoder("good")], metrics=["logme"])
     assert ranking.ids == ("good", "badnets:leaves")
-    assert "badnets:leaves: loading it failed (SystemExit: usage: badnets)" in ranking.notes
+    assert "badnets:leaves: 'badnets:leaves' makes no network (SystemExit: usage: badnets)" in ranking.notes
 
 
 def test_score_models__failed_model__nothing_of_its_pass_stays_in_memory(images: ImageDataset) -> None:

@@ -394,9 +394,3 @@ def test_lead__rates_by_automatic_differentiation(monkeypatch: pytest.MonkeyPatc
         gradients = torch.autograd.grad(logits.sum(), (w1, w2, w3))
         expected[label] += sum(float(g.square().sum()) for g in gradients) / 2 / (y == int(label)).sum()
     np.testing.assert_allclose(class_rates(batch, random_state=3), expected, rtol=1e-6)
-
-
-def test_lead__more_separation__higher_score() -> None:
-    scores = [metrics.lead(*blobs(90, 10, 3, apart=apart), n_heads=1) for apart in (0.2, 1.0, 3.0)]
-    assert scores == sorted(scores)
-    assert metrics.lead(*blobs(30, 6, 3), out_of_fold=False, n_heads=1) < 0

@@ -218,7 +218,13 @@ def test_search__engines__same_results(bench: dict[str, str], engine: str) -> No
     values = []
     for name in ("serial", engine):
         found = search(
-            bench["fruit"], "2 models", protocol=effort, recommender=space, out=name, worth=0.0, hands=Hands(name)
+            bench["fruit"],
+            "2 models",
+            protocol=effort,
+            recommender=space,
+            out=name,
+            worth=0.0,
+            hands=Hands(name, workers=1),
         )
         values.append([(trial.number, trial.model, trial.value) for trial in found.trials])
     assert values[0] == values[1]
