@@ -40,6 +40,15 @@ def documentation() -> str:
     return markdown(["what", "value"], rows)
 
 
+def hostile_inputs() -> str:
+    """What comes in from outside: how many inputs were answered in one clear line or used, and how many were not."""
+    results = pd.read_csv(RESULTS / "fuzz.csv")
+    rows = [[row.kind, str(row.tried), str(row.wrong), f"{row.slowest_seconds:.1f} s", f"{row.most_mb:.0f}"]
+            for row in results.itertuples()]  # fmt: skip
+    rows.append(["all", str(results["tried"].sum()), str(results["wrong"].sum()), "", ""])
+    return markdown(["kind", "tried", "wrong", "slowest", "most MB added"], rows)
+
+
 def changed_files() -> str:
     """Saved things that were changed: how many were refused in one line, used in full, or neither."""
     results = pd.read_csv(RESULTS / "fuzz_saved.csv")
@@ -85,4 +94,4 @@ def _cards() -> dict[str, dict[str, str]]:
     }
 
 
-TABLES = (speed, scoring_time, documentation, giving_back, changed_files, sources, caveats)
+TABLES = (speed, scoring_time, documentation, giving_back, hostile_inputs, changed_files, sources, caveats)

@@ -180,7 +180,8 @@ def shortlist(
         best = different(ranked, families, params, worth, n)
     if alike >= ABSTAIN:
         what = "words" if images is None else "images" if described is None else "images and the words"
-        agreement = weighted_tau(prediction.scores[ranked], space.predict(None).scores[ranked])
+        general = space.model_vectors_[ranked] @ space.task_vector(None)
+        agreement = weighted_tau(prediction.scores[ranked], general)
         notes.append(f"the {what} changed the order {_moved(agreement)}")
     first = best[prediction.performance[best].argmax()]
     drawn = expit(logits[:, [first, *best]].astype(np.float64))
