@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 HERE = Path(__file__).parent
+LINKED_LICENSES = {"https://github.com/facebookresearch/SWAG/blob/main/LICENSE": "cc-by-nc-4.0"}
 VOCABULARY = Path(__file__).parents[2] / "data" / "vocabulary.csv"
 
 # Spellings of the sources -> words of the vocabulary.
@@ -213,6 +214,18 @@ def publisher_of(model: str, names: list[str], publishers: list[dict[str, str]])
     return {"publisher": {"other": ""}.get(library, library), "official": True}
 
 
+def _torchvision_license(name: str) -> tuple[str, str]:
+    """The library's licence, unless its facts of the weights link to another."""
+    import torchvision.models
+
+    architecture, _, tag = name.removeprefix("torchvision:").partition(".")
+    weights = torchvision.models.get_model_weights(architecture) if tag else {}
+    linked = weights[tag].meta.get("license", "") if tag in getattr(weights, "__members__", {}) else ""
+    if not linked:
+        return "bsd-3-clause", "torchvision"
+    return LINKED_LICENSES[linked], "torchvision, by a link"
+
+
 def license_of(model: str, names: list[str], publishers: list[dict[str, str]]) -> tuple[str, str]:
     """Licence of the weights and who says so; empty where nobody does."""
     import timm
@@ -222,8 +235,9 @@ def license_of(model: str, names: list[str], publishers: list[dict[str, str]]) -
         stated = str(timm.get_pretrained_cfg(rest).license or "").lower()
         if stated and stated != "unknown":
             return stated, "timm"
-    if any(name.startswith("torchvision:") for name in names):
-        return "bsd-3-clause", "torchvision"
+    for name in names:
+        if name.startswith("torchvision:"):
+            return _torchvision_license(name)
     for entry in publishers:
         if entry["license"] and any(re.match(entry["pattern"], name) for name in names):
             return entry["license"], entry["license_source"]

@@ -162,7 +162,7 @@ def known_results(path: Path | None) -> dict[str, float] | None:
 
     Raises:
         InputError: a line cannot be read, or a model has two results, be they equal or under two of its names.
-        UnknownModelError: no model has this name.
+        UnknownModelError: several models have this name.
     """
     from fennec.checkpoints.catalog import load_catalog
     from fennec.evidence.matrix import read_results
@@ -174,7 +174,7 @@ def known_results(path: Path | None) -> dict[str, float] | None:
     results: dict[str, float] = {}
     typed: dict[str, str] = {}
     for name, value in zip(table["model"], table["value"], strict=True):
-        model = catalog.find(name)
+        model = catalog.resolve(name)  # a space of one's own has models that the catalog has not
         if model in results:
             named = "" if name == typed[model] else f" (as '{typed[model]}' and '{name}')"
             raise InputError(f"{path}: '{model}' has two results, {results[model]:g} and {value:g}{named}; keep one")

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fennec.checkpoints.cost import MEMORY_GB
+
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
@@ -259,7 +261,7 @@ class Ranking:
             lines.append(
                 f"train min, GB: minutes to fine-tune all weights on {the}{self.n_to_train:,} images, ten epochs, on "
                 f"{self.device} (~ is estimated from the network, the rest published), and peak memory with 32 images "
-                "at once"
+                "at once" + self._too_large()
             )
         if any(model.record is not None and model.record.terms == "restricted" for model in self.models):
             lines.append("!: a licence that restricts the use; read it first")
@@ -267,6 +269,14 @@ class Ranking:
         if self.seconds:
             lines.append("time: " + ", ".join(f"{stage} {_duration(value)}" for stage, value in self.seconds.items()))
         return "\n".join(lines)
+
+    def _too_large(self) -> str:
+        """Which of the list a device of this class cannot train so."""
+        has = MEMORY_GB.get(self.device)
+        n = sum(bool(has and model.memory_gb and model.memory_gb > has) for model in self.models)
+        return (
+            f"; {n} of the list need more than the {has} GB it has: fewer images at once, or frozen layers" if n else ""
+        )
 
     def __str__(self) -> str:
         from io import StringIO
