@@ -96,7 +96,7 @@ def measure_cell(job: Job, device: str) -> Record:
         record = {
             "status": "done",
             "weights": encoder.fingerprint,
-            "data": {"train": str(images.train.taken), "test": str(images.test.taken)},
+            "data": images.identity(),
             **measure(encoder, images, job.protocol, seed=job.seed),
         }
     except (Exception, SystemExit) as error:  # of a library or a network of the user's own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 
 from fennec.errors import FennecError, InputError
 
-from .datasets import ImageDataset, sample
+from .datasets import ImageDataset, ReadReport, iter_images, sample
 from .open import open_dataset
 from .parts import test_parts
 
+N_HASHED = 16  # pictures of a part that tell it from another of the same names and classes
 HELD_OUT = "a fifth of each class is held out for the test"
 
 
@@ -29,6 +31,15 @@ class TaskImages:
 
     train: ImageDataset
     test: ImageDataset
+
+    def identity(self) -> dict[str, str]:
+        """What was taken for `train` and `test` in words, and a hash of some `pictures` of both."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.test):
+            some = np.unique(np.linspace(0, len(part) - 1, N_HASHED).astype(np.intp))
+            for _, image in iter_images(part, some, ReadReport()):
+                digest.update(repr(image.size).encode() + image.tobytes())
+        return {"train": str(self.train.taken), "test": str(self.test.taken), "pictures": digest.hexdigest()[:32]}
 
 
 def open_task(source: str, *, n_train: int = 1000, n_test: int = 1000, seed: int = 0) -> TaskImages:

@@ -6,6 +6,7 @@ killed goes on and several may share a folder. A record that a search made says 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from fennec.bench.cells import Cell, Record, iter_records, read_record
 from fennec.bench.protocols import Protocol
 from fennec.bench.run import Job, note_tasks, read_tasks
 from fennec.errors import InputError
-from fennec.images.task_images import TaskImages
 
 SEED = 0
 
@@ -35,35 +35,37 @@ class Journal:
     protocol: Protocol
 
     @classmethod
-    def open(cls, folder: str | Path, source: str, images: TaskImages, protocol: Protocol) -> Journal:
+    def open(cls, folder: str | Path, source: str, name: str, data: Mapping[str, str], protocol: Protocol) -> Journal:
         """Find the dataset in a folder, or begin.
 
         Args:
             folder: of results; made where it is absent.
             source: the dataset.
-            images: of it.
+            name: of it.
+            data: its images, as of `TaskImages.identity`.
             protocol: of the trials.
 
         Raises:
             InputError: the folder holds results on other datasets only, or on this one with other images.
             FennecError: it cannot be written to.
         """
-        root, name = Path(folder), images.train.name
+        root = Path(folder)
         tasks = read_tasks(root)
         found = next((task for task, other in tasks.items() if _same(other, source)), None)
         if found is None and tasks:
             others = ", ".join(f"'{task}' ({other})" for task, other in tasks.items())
             raise InputError(f"'{folder}' holds results on {others}, not on '{source}'; give another folder with --out")
         journal = cls(root, found or name, source if found is None else tasks[found], protocol)
-        taken = {"train": str(images.train.taken), "test": str(images.test.taken)}
         for record in journal.records().values():
-            before = record.get("data", taken)
-            if before != taken:
-                part = next(part for part in taken if before.get(part) != taken[part])
-                raise InputError(
-                    f"'{folder}' holds results on '{before.get(part)}', but now it is '{taken[part]}': results on "
-                    "other images do not compare; give another folder with --out"
-                )
+            before = record.get("data", {})
+            part = next((part for part in before if before[part] != data.get(part)), None)
+            if part is None:
+                continue
+            then, now = ("other pictures", "these") if part == "pictures" else (f"'{before[part]}'", f"'{data[part]}'")
+            raise InputError(
+                f"'{folder}' holds results on {then}, but now it is {now}: results on other images do not compare; "
+                "give another folder with --out"
+            )
         if root.is_dir() and not tasks and any(iter_records(root)) and not journal.records():
             raise InputError(f"'{folder}' holds results, but none on '{source}'; give another folder with --out")
         note_tasks(root, [journal.job("")])

@@ -119,8 +119,8 @@ def search(
     if worth < 0:
         raise InputError(f"worth is {worth:g} points; expected 0 or more")
     images = open_task(dataset, n_train=effort.n_train, n_test=effort.n_test)
-    source, data = dataset, {"train": str(images.train.taken), "test": str(images.test.taken)}
-    journal = Journal.open(out or f"{images.train.name}-search", source, images, effort)
+    data = images.identity()
+    journal = Journal.open(out or f"{images.train.name}-search", dataset, images.train.name, data, effort)
     known = published("all", effort.kind) if recommender is None else recommender
     rows = _candidates(known, models, where, n_images=len(images.train))
     devices, n_devices = find_devices(hands.device, threads=effort.threads)

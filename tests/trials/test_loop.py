@@ -16,6 +16,7 @@ from fennec.bench.protocols import Protocol
 from fennec.bench.run import Job, note_tasks
 from fennec.errors import FennecError, InputError, NothingToRecommendError, UnknownModelError
 from fennec.evidence.matrix import TransferMatrix
+from fennec.images.task_images import open_task
 from fennec.space.recommender import Recommender
 from fennec.trials import loop
 from fennec.trials.loop import Hands, search
@@ -153,6 +154,13 @@ def test_search__folder_of_other_data__refused(look: Look, tmp_path: Path, photo
         look("1 models", Lab())
     shutil.rmtree(tmp_path / "out")
     assert look("1 models", Lab()).trials
+    monkey = next((tmp_path / "out").rglob("*.0.json"))
+    monkey.write_text(json.dumps({**json.loads(monkey.read_text()), "data": open_task(str(photos)).identity()}))
+    assert look("1 models", Lab()).trials
+    for index, path in enumerate(sorted(photos.rglob("*.png"))):
+        Image.new("RGB", (12, 12), (9 * index % 256, 80, 200)).save(path)
+    with pytest.raises(InputError, match="holds results on other pictures, but now it is these"):
+        look("2 models", Lab())
 
 
 @pytest.mark.parametrize(
