@@ -6,6 +6,9 @@ import contextlib
 import resource
 from pathlib import Path
 
+# Of the devices whose rates are published.
+DEVICE_GB = {"rtx3090": 24, "rtx4090": 24, "rtx5090": 32, "rtx-pro-6000-maxq": 96}
+
 
 def forget_peak(device: str) -> None:
     """Start again; where the system cannot (outside Linux), the peak stays that of the process so far."""

@@ -25,7 +25,6 @@ from .catalog import Catalog, load_catalog
 
 Floats = NDArray[np.float64]
 DEVICES = ("rtx3090", "rtx4090", "rtx5090", "rtx-pro-6000-maxq", "i7-12700h", "i9-10940x")
-MEMORY_GB = {"rtx3090": 24, "rtx4090": 24, "rtx5090": 32, "rtx-pro-6000-maxq": 96}  # that a device has
 HERE = "here"  # this machine, once it was measured
 TRAINED_ON = "rtx3090"  # the one device whose rates of training are published
 KINDS = ("training", "inference")

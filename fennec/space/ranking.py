@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fennec.checkpoints.cost import MEMORY_GB
+from fennec.memory import DEVICE_GB
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -272,7 +272,7 @@ class Ranking:
 
     def _too_large(self) -> str:
         """Which of the list a device of this class cannot train so."""
-        has = MEMORY_GB.get(self.device)
+        has = DEVICE_GB.get(self.device)
         n = sum(bool(has and model.memory_gb and model.memory_gb > has) for model in self.models)
         return (
             f"; {n} of the list need more than the {has} GB it has: fewer images at once, or frozen layers" if n else ""
