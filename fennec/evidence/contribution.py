@@ -6,7 +6,6 @@ the repository. Nothing is written into the installed package; `benchmark/data/b
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fennec.errors import InputError, did_you_mean
-from fennec.files import write_whole
+from fennec.files import as_json, write_whole
 
 from .columns import COLUMN, FEWEST_MODELS, main_metrics
 from .results import cut, read_cells
@@ -134,7 +133,7 @@ def contribute(
     rows = rows.assign(weights=rows["weights"].mask(rows["model"].isin(unknown), ""))
     files = {
         f"data/cards/{name}.md": card(name, study.title, study.paper, shown, caveats or "-"),
-        f"data/contributed/{name}.json": json.dumps(about, indent=1, ensure_ascii=False) + "\n",
+        f"data/contributed/{name}.json": as_json(about, ensure_ascii=False) + "\n",
         f"data/contributed/{name}.csv": rows[ROWS].to_csv(index=False, lineterminator="\n"),
     }
     return Contribution(name, files, len(rows), len(cells) - len(rows), unknown)

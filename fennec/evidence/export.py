@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import re
 import shutil
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from fennec import __version__
 from fennec.errors import InputError
-from fennec.files import write_whole
+from fennec.files import as_json, write_whole
 
 from .scores import MINIATURES
 from .studies import describe_studies, load_evidence, load_studies
@@ -120,7 +119,7 @@ def exported_files() -> dict[str, bytes]:
     frame = evidence_table()
     table = _parquet(frame)
     card = data_card(frame, describe_studies()).encode()
-    metadata = json.dumps(croissant(frame, table), indent=1, ensure_ascii=False).encode() + b"\n"
+    metadata = as_json(croissant(frame, table), ensure_ascii=False).encode() + b"\n"
     return {TABLE: table, CARD: card, METADATA: metadata}
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import open_clip
 import pytest
 import timm
 import torch
@@ -20,26 +19,13 @@ from fennec.settings import data_dir
 from fennec.tasks.embedding_files import load_known_embeddings
 from fennec.tasks.known_tasks import TORCHVISION, embed_known_tasks
 from fennec.tasks.proxy import Proxy, load_bundled
+from tests.tasks.towers import make_tower
 
 
 @pytest.fixture(scope="module")
 def open_clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny open_clip model with random weights, laid out as on the hub."""
-    folder = tmp_path_factory.mktemp("towers") / "tiny-vit"
-    folder.mkdir()
-    config = {
-        "model_cfg": {
-            "embed_dim": 16,
-            "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
-            "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 8, "heads": 1, "layers": 1},
-        },
-        "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
-    }
-    (folder / "open_clip_config.json").write_text(json.dumps(config))
-    torch.manual_seed(0)
-    model = open_clip.CLIP(**config["model_cfg"])
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
-    return folder
+    return make_tower(tmp_path_factory.mktemp("towers") / "tiny-vit", context_length=8)
 
 
 @pytest.fixture(scope="module")

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
-import open_clip
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import save_file
 
 from fennec.errors import ArtifactError, InputError
 from fennec.space.recommender import Recommender
 from fennec.tasks.embedding_files import load_known_embeddings
 from fennec.tasks.text_encoders import TextTower, WordPieces, load_text_encoder
 from fennec.tasks.words import KnownTexts, Text, describe_task, known_texts, load_texts, mixture
+from tests.tasks.towers import make_tower
 
 TEXTS = {
     "leaves": Text("diseases of apple leaves", ("scab", "rust")),
@@ -35,21 +33,7 @@ def space() -> Recommender:
 @pytest.fixture(scope="module")
 def tower(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny open_clip model with random weights, laid out as on the hub."""
-    folder = tmp_path_factory.mktemp("towers") / "tiny-text"
-    folder.mkdir()
-    config = {
-        "model_cfg": {
-            "embed_dim": 16,
-            "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
-            "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 8, "heads": 1, "layers": 1},
-        },
-        "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
-    }
-    (folder / "open_clip_config.json").write_text(json.dumps(config))
-    torch.manual_seed(0)
-    model = open_clip.CLIP(**config["model_cfg"])
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
-    return folder
+    return make_tower(tmp_path_factory.mktemp("towers") / "tiny-text", context_length=16)
 
 
 @pytest.fixture(scope="module")
