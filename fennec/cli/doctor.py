@@ -13,12 +13,11 @@ from fennec.errors import FennecError
 from fennec.evidence.hubs import load_hubs
 from fennec.settings import cache_dir, data_dir, default_device, home_dir
 from fennec.tasks.embedding_files import load_known_embeddings
+from fennec.trials.reach import hub, refusal
 
 CORE = ("faiss-cpu", "numpy", "open-clip-torch", "plotly", "scikit-learn", "timm", "torch", "torch-geometric",
         "torchvision")  # fmt: skip
 EXTRAS = {"datasets": "hf", "transformers": "hf", "ray": "ray", "matplotlib": "plots", "gradio": "ui"}
-HUB = "https://huggingface.co"
-PATIENCE_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -93,14 +92,6 @@ def _device() -> Finding:
 
 
 def _hub() -> Finding:
-    import urllib.error
-    import urllib.request
-
-    if os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):
-        return Finding("hub", "missing", "HF_HUB_OFFLINE is set: only what is cached or local can be loaded")
-    try:
-        with urllib.request.urlopen(HUB, timeout=PATIENCE_S):
-            return Finding("hub", "ok", f"{HUB} answers")
-    except (urllib.error.URLError, OSError) as error:
-        reason = getattr(error, "reason", error)
-        return Finding("hub", "missing", f"{HUB} cannot be reached ({reason}); the bundled proxy works without it")
+    if why := refusal(hub()):
+        return Finding("hub", "missing", f"{hub()} cannot be reached ({why}); what is cached, local or bundled works")
+    return Finding("hub", "ok", f"{hub()} answers")

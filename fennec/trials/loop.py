@@ -7,6 +7,7 @@ engines are its hands. In: a dataset, a budget. Out: `Search`, and the cells.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from fennec.bench.run import Job, as_record, claim_cell, find_devices, measure_c
 from fennec.checkpoints.catalog import load_catalog
 from fennec.checkpoints.cost import load_cost_model
 from fennec.checkpoints.facts import facts_of
-from fennec.errors import FennecError, InputError, NothingToRecommendError
+from fennec.errors import FennecError, InputError, NothingToRecommendError, OfflineError
 from fennec.images.task_images import open_task
 from fennec.online import published
 from fennec.space.recommender import Recommender
@@ -34,6 +35,7 @@ from .choice import Choice, choose, something_better
 from .found import Search, Trial, Untried
 from .journal import Journal
 from .pace import expected_seconds, rated_seconds
+from .reach import out_of_reach
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -105,6 +107,7 @@ def search(
             holds results on another one.
         NothingToRecommendError: no candidate satisfies the condition.
         UnknownModelError: a model has no place in the recommender.
+        OfflineError: the weights of every candidate have to be downloaded, and their server does not answer.
         FennecError: no candidate could be measured; the first reason is given.
 
     Source:
@@ -128,7 +131,7 @@ def search(
     failed = [model for model, record in journal.records().items() if record["status"] == "failed"]
     loop = _Loop(
         journal, spend, data, worth / 100, dict(weights or {}), workers, known, rows, _embedded(images.train, known),
-        devices[0], set(failed) if hands.retry else set(), report,
+        devices[0], set(failed) if hands.retry else set(), report, hands.address is None,
     )  # fmt: skip
     return loop.run(hands, devices)
 
@@ -171,9 +174,11 @@ class _Loop:
     device: str
     again: set[str]  # models whose failure of an earlier run does not count
     report: Callable[[Search], None]
+    is_near: bool  # trials run on this machine, and see the network that it sees
     choices: dict[str, Choice] = field(default_factory=dict)  # of trials under way, by model
     locks: dict[str, BaseFileLock] = field(default_factory=dict)
     elsewhere: set[str] = field(default_factory=set)  # models that another search is trying
+    beyond: dict[str, str] = field(default_factory=dict)  # models that cannot be had, and why
     stopped: str = ""
 
     def __post_init__(self) -> None:
@@ -217,22 +222,27 @@ class _Loop:
     @property
     def untried(self) -> Rows:
         """Rows without a record that nobody is trying."""
-        taken = {*self.records, *self.choices, *self.elsewhere}
+        taken = {*self.records, *self.choices, *self.elsewhere, *self.beyond}
         return np.array([row for row, model in enumerate(self.models) if model not in taken], dtype=np.intp)
 
     def run(self, hands: Hands, devices: Sequence[str]) -> Search:
         """Try until it is enough."""
+        self.look_around()
         try:
             for job, found in run_jobs(
                 hands.measure, self.jobs(), engine=hands.engine, workers=self.workers, devices=devices,
                 address=hands.address,
             ):  # fmt: skip
                 choice = self.choices.pop(job.model)
-                self.again.discard(job.model)
-                self.n_ended += 1
-                trial = {"number": self.n_before + self.n_ended, "expected": choice.expected, "gain": choice.gain,
-                         "expected_seconds": choice.seconds}  # fmt: skip
-                write_record(self.journal.folder, job.cell, {**as_record(job, found, devices[0]), "trial": trial})
+                record = as_record(job, found, devices[0])
+                if record.get("error") == OfflineError.__name__:
+                    self.look_around()
+                if job.model not in self.beyond:  # else it says nothing of the model
+                    self.again.discard(job.model)
+                    self.n_ended += 1
+                    trial = {"number": self.n_before + self.n_ended, "expected": choice.expected, "gain": choice.gain,
+                             "expected_seconds": choice.seconds}  # fmt: skip
+                    write_record(self.journal.folder, job.cell, {**record, "trial": trial})
                 self.locks.pop(job.model).release()
                 self.read()
                 self.report(self.state())
@@ -243,6 +253,12 @@ class _Loop:
         if found_all.winner is None:
             self._nothing(found_all)
         return found_all
+
+    def look_around(self) -> None:
+        """Set aside what cannot be had: a trial of it would take its time and say nothing of the model."""
+        self.beyond = {}
+        if self.is_near:
+            self.beyond = out_of_reach([self.models[row] for row in self.untried], self.weights)
 
     def jobs(self) -> Iterator[Job]:
         """Cells to measure, each chosen when there is room for it."""
@@ -265,7 +281,8 @@ class _Loop:
         self.read()
         open_rows = self.untried
         if not len(open_rows):
-            self.stopped = "every candidate was tried" if not self.elsewhere else "another search tries the rest"
+            every = "every candidate that can be had was tried" if self.beyond else "every candidate was tried"
+            self.stopped = "another search tries the rest" if self.elsewhere else every
             return None
         if (kind := self._fault()) is not None:
             self.stopped = f"{IN_A_ROW} trials in a row failed with {kind}"
@@ -308,9 +325,15 @@ class _Loop:
         """Nothing has a result.
 
         Raises:
+            OfflineError: nothing can be had.
             FennecError: with the first reason.
         """
         failed = next(iter(found.trials), None)
+        if failed is None and self.beyond:
+            raise OfflineError(
+                f"{next(iter(self.beyond.values()))}, and weights of none of the {len(self.models):,} candidates are "
+                "on this machine; search where there is a network, or give local weights with --weights MODEL=FILE"
+            )
         if failed is None:
             raise FennecError(f"nothing was measured: {self.stopped}")
         raise FennecError(
@@ -349,7 +372,16 @@ class _Loop:
             ahead=ahead,
             stopped=self.stopped,
             recipe=str(record.recipe) if record is not None and tuned else "",
+            notes=self._notes(),
         )  # fmt: skip
+
+    def _notes(self) -> tuple[str, ...]:
+        counts = Counter(self.beyond.values())
+        return tuple(
+            f"{why}: {count:,} of {len(self.models):,} candidates are not on this machine and were left out; the same "
+            "command tries them where there is a network"
+            for why, count in counts.items()
+        )
 
     def _trials(self) -> tuple[Trial, ...]:
         found = []

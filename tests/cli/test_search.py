@@ -9,11 +9,11 @@ import pytest
 
 from fennec.space.recommender import Recommender
 from fennec.trials import loop
-from tests.trials.conftest import TRUTH, Lab, hub, photos
+from tests.trials.conftest import TRUTH, Lab, _hub, photos
 
 from .conftest import Run, one_line
 
-__all__ = ["hub", "photos"]
+__all__ = ["_hub", "photos"]
 
 
 @pytest.fixture

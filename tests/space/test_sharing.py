@@ -115,7 +115,7 @@ def test_doctor__this_machine__no_problem_and_json() -> None:
 def test_doctor__what_is_missing__says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "CORE", ("no-such-library",))
     monkeypatch.setattr(doctor, "EXTRAS", {"no-such-extra": "ray"})
-    monkeypatch.setattr(doctor, "HUB", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("FENNEC_DEVICE", "cuda:99")
     findings = {finding.what: finding for finding in doctor.examine()}

@@ -22,8 +22,12 @@ from tests.conftest import coloured, planted
 TRUTH = {f"model{index:02d}": 0.5 + 0.04 * index for index in range(10)}  # the last is best
 
 
-@pytest.fixture(scope="session")
-def hub() -> Recommender:
+@pytest.fixture(scope="session", name="hub")
+def _hub() -> Recommender:
+    return planted_hub()
+
+
+def planted_hub() -> Recommender:
     """Ten models, of which the later are better, with one that history has wrong."""
     matrix, _ = planted(10, 5, noise=0.3)
     levels = np.log(np.array(list(TRUTH.values())) / (1 - np.array(list(TRUTH.values()))))

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +20,7 @@ from fennec.bench.protocols import Protocol
 from fennec.bench.run import Job, note_tasks
 from fennec.errors import FennecError, InputError, NothingToRecommendError, UnknownModelError
 from fennec.evidence.matrix import TransferMatrix
+from fennec.files import PARTIAL
 from fennec.images.task_images import open_task
 from fennec.space.recommender import Recommender
 from fennec.trials import loop
@@ -23,6 +28,7 @@ from fennec.trials.loop import Hands, search
 from tests.conftest import coloured
 
 from .conftest import TRUTH, Lab, Look
+from .killed import BUDGET, MOMENTS
 
 
 def test_search__budget_of_models__tries_so_many_and_finds_a_good_one(look: Look) -> None:
@@ -79,6 +85,25 @@ def test_search__killed_before_the_record_was_written__trial_is_repeated(
     lab = Lab()
     assert len(look("2 models", lab).trials) == 2
     assert len(lab.measured) == 2
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_search__killed_by_the_system__goes_on_and_repeats_one_trial_at_most(
+    look: Look, tmp_path: Path, moment: str
+) -> None:
+    command = [sys.executable, "-m", "tests.trials.killed", str(tmp_path), moment]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=subprocess.PIPE) as killed:
+        while not (tmp_path / "there").exists():
+            assert killed.poll() is None, killed.stderr and killed.stderr.read().decode()
+            time.sleep(0.05)
+        killed.send_signal(signal.SIGKILL)
+        assert killed.wait() == -signal.SIGKILL
+    assert len(list(iter_records(tmp_path / "out"))) == MOMENTS[moment]
+    lab, whole = Lab(), Lab()
+    found = look(BUDGET, lab)
+    assert found.trials == look(BUDGET, whole, out=tmp_path / "whole").trials
+    assert lab.measured == whole.measured[MOMENTS[moment] :]
+    assert not list((tmp_path / "out").rglob(f"*{PARTIAL}"))
 
 
 def test_search__earlier_cells__count_as_results_and_cost_nothing(look: Look, photos: Path, tmp_path: Path) -> None:
