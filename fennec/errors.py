@@ -1,14 +1,16 @@
 """Every error that Fennec raises on purpose.
 
-A message says what was seen, what was expected and what to type next. The command line prints it as
-one line and maps the class to an exit code.
+A message says what was seen, what was expected and what to type next. The command line prints it as one line and
+ends with the exit code of its class: 2 where what was typed must be mended, 1 where that names something that is there
+and cannot be used, or the machine fails.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 TYPED = 200  # characters of what was typed that a message repeats
 LINE = 480  # characters of a message
@@ -20,14 +22,27 @@ class FennecError(Exception):
     Args:
         message: becomes one line that any terminal can show; what it quotes and what is longer than a line loses its
             middle, so that nothing of any length that was typed or stood in a file comes back.
+
+    Attributes:
+        exit_code: with which a command ends.
     """
+
+    exit_code = 1
 
     def __init__(self, message: object = "") -> None:
         super().__init__(clipped(str(message)))
 
 
 class InputError(FennecError, ValueError):
-    """A value given by the user is not usable."""
+    """A value given by the user is not usable: not understood, out of range, or it names what is not there."""
+
+    exit_code = 2
+
+
+class DataError(InputError):
+    """What a file, a folder or a data set holds is not usable."""
+
+    exit_code = 1
 
 
 class UnknownModelError(InputError):
@@ -41,13 +56,25 @@ class UnknownTaskError(InputError):
 class NothingToRecommendError(FennecError):
     """Every model was removed by the conditions asked for."""
 
+    exit_code = 3
+
 
 class ArtifactError(FennecError):
     """A saved recommender, space or proxy cannot be read."""
 
 
+class AbsentError(ArtifactError, InputError):
+    """There is nothing where a saved thing was named."""
+
+    exit_code = 2
+
+
 class UnwritableError(FennecError, OSError):
-    """A file cannot be written: there is no room, or no right."""
+    """A file cannot be written: there is no room, no right, or something else in its place."""
+
+
+class UnreadableError(FennecError, OSError):
+    """A file is there and cannot be read, which says nothing of what it holds."""
 
 
 class OfflineError(FennecError):
@@ -62,8 +89,27 @@ class ModelFailedError(FennecError):
     """A model's own code failed on the pictures, or what it gives is of no use."""
 
 
+class CellsFailedError(FennecError):
+    """Some of many measurements failed; the others were kept."""
+
+
 class MissingExtraError(FennecError, ImportError):
     """An optional dependency is not installed."""
+
+
+@contextlib.contextmanager
+def held_by(place: object) -> Iterator[None]:
+    """Lay what is wrong with a value at the door of the file that holds it.
+
+    Raises:
+        DataError: the block raised `InputError`.
+    """
+    try:
+        yield
+    except DataError:
+        raise
+    except InputError as error:
+        raise DataError(f"{place}: {error}") from error
 
 
 def said(error: BaseException) -> str:

@@ -23,13 +23,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fennec.errors import ArtifactError, UnwritableError
+from fennec.errors import ArtifactError, InputError, UnreadableError, UnwritableError
 from fennec.typed import Made, read_json, typed
 
 MANIFEST = "manifest.json"
 ATTEMPTS = 5  # to read what another process is writing
 NEXT = ".next"  # in a folder: files that belong in it and were not all moved there yet
 PARTIAL = ".part"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -54,14 +55,64 @@ def write_whole(path: Path, content: str | bytes) -> None:
             raise
 
 
+def check_place(path: Path, *, folder: bool = False) -> None:
+    """Refuse a place where nothing can be written, before the work and not after it.
+
+    Args:
+        path: of a file in a folder that is there, or of a folder, which need not be there.
+        folder: which of both it is.
+
+    Raises:
+        InputError: a file is to lie in a folder that is not there.
+        UnwritableError: something else is in its place, or there is no right.
+    """
+    with _writing(path):
+        there = path.exists()
+        above = path if there and folder else next(each for each in path.absolute().parents if os.path.lexists(each))
+        if there and path.is_dir() != folder:
+            raise OSError(errno.EEXIST if folder else errno.EISDIR, "")
+        if not folder and above.is_dir() and not path.parent.is_dir():
+            raise InputError(f"no folder '{path.parent}' to write '{path.name}' into; make it, or give another place")
+        if not above.is_dir():
+            raise OSError(errno.ENOTDIR, "")
+        if not os.access(path if there and not path.is_file() else above, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder where there is none, and make sure that it can be written to.
+
+    Raises:
+        UnwritableError: something else is in its place, or there is no room or no right.
+    """
+    with _writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UnwritableError(
-            f"cannot write '{path}' ({error.strerror or error}); make room or give another place"
-        ) from error
+        advice = "make room or give another place" if error.errno in NO_ROOM else "give another place"
+        raise UnwritableError(f"cannot write '{path}' ({_obstacle(path, error)}); {advice}") from error
+
+
+def _obstacle(path: Path, error: OSError) -> str:
+    """What stands in the way of a file."""
+    with contextlib.suppress(OSError):  # longer than the system takes
+        above = next(each for each in path.parents if os.path.lexists(each))
+        if not above.is_dir():
+            return f"'{above}' is no folder"
+    reasons = {
+        errno.EISDIR: "it is a folder",
+        errno.ENOTDIR: "it is no folder",
+        errno.EEXIST: "it is a file",
+        errno.ENOENT: "nothing can be made there",
+    }
+    return reasons.get(error.errno or 0, error.strerror or str(error))
 
 
 def write_together(folder: Path, contents: Mapping[str, str | bytes]) -> None:
@@ -143,7 +194,8 @@ def read_together(
 
     Raises:
         ArtifactError: as `read_file`, or the manifest is damaged.
-        OSError: a file is missing, or there is no right to read it.
+        FileNotFoundError: a file is missing.
+        UnreadableError: as `read_file`.
     """
     changed = ""
     for attempt in range(ATTEMPTS):
@@ -164,6 +216,21 @@ def read_together(
     return contents, changed
 
 
+@contextlib.contextmanager
+def damaged(what: str, advice: str) -> Iterator[None]:
+    """Say of a saved thing that it is damaged and what to do; of one that cannot be read, that alone.
+
+    Raises:
+        ArtifactError: the block raised one, or `InputError`, or a file of the thing is missing.
+    """
+    try:
+        yield
+    except UnreadableError:
+        raise
+    except (OSError, ArtifactError, InputError) as error:
+        raise ArtifactError(f"{what} is damaged ({error}); {advice}") from error
+
+
 def read_as(kind: type[Made], path: Path, *, limit: int, inside: Path | None = None, more: bool = False) -> Made:
     """A JSON file as what it should hold.
 
@@ -176,7 +243,8 @@ def read_as(kind: type[Made], path: Path, *, limit: int, inside: Path | None = N
 
     Raises:
         ArtifactError: as `read_file`, `read_json` and `typed`.
-        OSError: there is none, or no right to read it.
+        FileNotFoundError: there is none.
+        UnreadableError: as `read_file`.
     """
     return typed(kind, read_json(read_file(path, limit=limit, inside=inside)), where=path.name, more=more)
 
@@ -191,8 +259,20 @@ def read_file(path: Path, *, limit: int, inside: Path | None = None) -> bytes:
 
     Raises:
         ArtifactError: a pipe, a device or a folder, larger than the limit, or a link that leads out.
-        OSError: there is none, or no right to read it.
+        FileNotFoundError: there is none.
+        UnreadableError: there is no right to read it, or the disk fails.
     """
+    try:
+        return _read_file(path, limit, inside)
+    except FileNotFoundError:
+        raise
+    except NotADirectoryError as error:
+        raise FileNotFoundError(error.errno, "no such file", str(path)) from error
+    except OSError as error:
+        raise UnreadableError(f"cannot read '{path}' ({error.strerror or error}); mend that and try again") from error
+
+
+def _read_file(path: Path, limit: int, inside: Path | None) -> bytes:
     try:
         leads_out = inside is not None and not path.resolve().is_relative_to(inside.resolve())
     except RuntimeError as error:
@@ -205,10 +285,11 @@ def read_file(path: Path, *, limit: int, inside: Path | None = None) -> bytes:
         if error.errno == errno.ELOOP:
             raise ArtifactError(f"'{path.name}' is a link to itself") from error
         raise
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for without end
+        os.close(descriptor)
+        raise ArtifactError(f"'{path.name}' is no regular file")
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for without end
-            raise ArtifactError(f"'{path.name}' is no regular file")
         content = file.read(limit + 1) if found.st_size <= limit else b""
     if found.st_size > limit or len(content) > limit:
         raise ArtifactError(f"'{path.name}' is larger than {limit / 1e6:.0f} MB")

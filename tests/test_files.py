@@ -271,7 +271,7 @@ def test_read_only_cache_and_home__the_work_goes_on_or_one_line(
     assert len([text for text in caplog.messages if "features are not kept" in text]) == 1
     assert read_added() == {}
     with pytest.raises(
-        UnwritableError, match=r"cannot write '.*added_models.json' \(Not a directory\); make room or give"
+        UnwritableError, match=r"cannot write '.*added_models.json' \('.*file' is no folder\); give another place"
     ):
         change_json(home_dir() / "added_models.json", dict)
 

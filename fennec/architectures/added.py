@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fennec.errors import ArtifactError
-from fennec.files import read_as
+from fennec.files import damaged, read_as
 from fennec.settings import home_dir
 from fennec.typed import LARGE, check_between
 
@@ -59,10 +58,8 @@ def read_added() -> dict[str, dict[str, Any]]:
     path = added_models()
     if not os.path.lexists(path):
         return {}
-    try:
+    with damaged(f"'{path}'", "remove it and add the models again"):
         added = read_as(dict[str, AddedModel], path, limit=LIMIT, more=True)
-    except (OSError, ArtifactError) as error:
-        raise ArtifactError(f"'{path}' is damaged ({error}); remove it and add the models again") from error
     return {
         model: {name: value for name, value in vars(entry).items() if value is not None}
         for model, entry in added.items()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-from fennec.errors import ArtifactError, FennecError, InputError, UnwritableError
+from fennec.errors import ArtifactError, DataError, FennecError, InputError, UnwritableError
 from fennec.evidence.matrix import TransferMatrix
 from fennec.files import as_json, read_file, write_whole
 from fennec.typed import LARGE, check_between, read_json, typed
@@ -125,7 +125,7 @@ def read_record(path: Path) -> Record | None:
     """
     try:
         return _read(path)
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ArtifactError):
+    except (FileNotFoundError, ArtifactError):
         return None
 
 
@@ -135,7 +135,7 @@ def _read(path: Path) -> Record:
         raise ArtifactError("no record of a cell")
     version = record.get("format")
     if type(version) is int and version > FORMAT_VERSION:
-        raise InputError(f"'{path}' has format {version}, this version reads up to {FORMAT_VERSION}; update")
+        raise DataError(f"'{path}' has format {version}, this version reads up to {FORMAT_VERSION}; update")
     typed(Done if record.get("status") == "done" else Failed, record, where="the record", more=True)
     return record
 
@@ -153,13 +153,13 @@ def iter_records(folder: str | Path) -> Iterator[Record]:
             continue
         try:
             yield _read(path)
-        except (FileNotFoundError, IsADirectoryError, ArtifactError) as error:
+        except (FileNotFoundError, ArtifactError) as error:
             _say_once(path, str(error))
 
 
 @cache
 def _say_once(path: Path, reason: str) -> None:
-    logger.warning("left out '%s', which is damaged (%s); run 'fennec bench' again", path, reason)
+    logger.warning("left out '%s', which is damaged (%s); what measured it measures it again", path, reason)
 
 
 def measured_models(folder: str | Path, *, protocol: str | None = None) -> dict[str, Record]:
@@ -177,7 +177,7 @@ def measured_models(folder: str | Path, *, protocol: str | None = None) -> dict[
         if record["status"] == "done" and protocol in (None, record["protocol_name"], record["protocol"]["kind"]):
             models.setdefault(record["model"], record["protocol"])
     if not models:
-        raise InputError(f"'{folder}' holds no results; 'fennec bench' writes them")
+        raise DataError(f"'{folder}' holds no results; 'fennec bench' writes them")
     return models
 
 
@@ -189,7 +189,7 @@ def one_budget(models: Mapping[str, Record], folder: str | Path) -> Record:
     """
     model, budget = next(iter(models.items()))
     if budget.get("n_train") is None or budget.get("threads") is None:
-        raise InputError(f"the protocol of '{model}' in '{folder}' lacks n_train or threads; measure it again")
+        raise DataError(f"the protocol of '{model}' in '{folder}' lacks n_train or threads; measure it again")
     return budget
 
 
@@ -208,7 +208,7 @@ def results_frame(folder: str | Path) -> pd.DataFrame:
         if record["status"] == "done"
     ]  # fmt: skip
     if not rows:
-        raise InputError(f"'{folder}' holds no results; 'fennec bench' writes them")
+        raise DataError(f"'{folder}' holds no results; 'fennec bench' writes them")
     columns = ["model", "task", "protocol", "kind", "seed", "metric", "value", "seconds", "peak_mb"]
     return pd.DataFrame(rows, columns=columns)
 

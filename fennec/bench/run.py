@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fennec.errors import ArtifactError, FennecError, InputError, ModelFailedError, UnwritableError, said, shown
-from fennec.files import change_json, read_as
+from fennec.errors import FennecError, InputError, ModelFailedError, UnwritableError, said, shown
+from fennec.files import change_json, damaged, read_as
 from fennec.memory import forget_peak, peak_megabytes
 
 from .cells import Cell, Record, read_record, write_record
@@ -207,7 +207,9 @@ def run_bench(
             ):
                 lock.release()
                 summary.kept += 1
-                summary.failed.update([found["error"]] if found["status"] == "failed" else [])
+                if found["status"] == "failed":
+                    summary.failed.update([found["error"]])
+                    report(f"{_called(job)}: failed before: {_outcome(found, told)}")
             else:
                 locks[job.cell] = lock
                 yield job
@@ -222,12 +224,13 @@ def run_bench(
         outcome = _outcome(record, told)
         passed = summary.measured + summary.kept + summary.elsewhere
         remaining = (len(jobs) - passed) * summary.seconds / summary.measured
-        report(
-            f"{passed}/{len(jobs)} {job.model} on {job.task} ({job.protocol.kind}, seed {job.seed}): {outcome}; "
-            f"at most {_duration(remaining)} left"
-        )
+        report(f"{passed}/{len(jobs)} {_called(job)}: {outcome}; at most {_duration(remaining)} left")
     summary.seconds = time.perf_counter() - start
     return summary
+
+
+def _called(job: Job) -> str:
+    return f"{job.model} on {job.task} ({job.protocol.kind}, seed {job.seed})"
 
 
 def _short(text: str) -> str:
@@ -321,14 +324,10 @@ def read_tasks(folder: str | Path) -> dict[str, str]:
         ArtifactError: the list is damaged.
     """
     path = Path(folder) / "tasks.json"
-    try:
-        return read_as(dict[str, str], path, limit=10**8)
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return {}
-    except (OSError, ArtifactError) as error:
-        raise ArtifactError(
-            f"'{path}' is damaged ({error}); delete it and run 'fennec bench' again with all tasks, cells are kept"
-        ) from error
+    with damaged(f"'{path}'", "delete it: cells are kept, and 'bench' or 'search' write it again, run with each task"):
+        return read_as(dict[str, str], path, limit=10**8)
 
 
 def _versions() -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fennec.architectures.added import added_models, read_added
 from fennec.architectures.build import build_architecture, family_of
 from fennec.architectures.vectors import load_known_vectors
-from fennec.errors import InputError
+from fennec.errors import DataError
 from fennec.files import change_json
 from fennec.settings import data_dir
 
@@ -104,5 +104,5 @@ def _own_network(name: str) -> torch.nn.Module:
     made = make_own(name)
     network = made.model if isinstance(made, Encoder) else made
     if not isinstance(network, torch.nn.Module):
-        raise InputError(f"'{name}' makes a {type(made).__name__}; expected a torch.nn.Module or fennec.Encoder")
+        raise DataError(f"'{name}' makes a {type(made).__name__}; expected a torch.nn.Module or fennec.Encoder")
     return network

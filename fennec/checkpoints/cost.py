@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from fennec.architectures.graph import load_known_graphs
 from fennec.architectures.workload import WORK, Workloads, load_known_workloads
-from fennec.errors import ArtifactError, InputError, did_you_mean
-from fennec.files import as_json, read_as, write_whole
+from fennec.errors import InputError, did_you_mean
+from fennec.files import as_json, damaged, read_as, write_whole
 from fennec.settings import data_dir, home_dir
 
 from .catalog import Catalog, load_catalog
@@ -76,10 +76,8 @@ def read_calibration() -> Calibration | None:
     path = _calibration_file()
     if not path.exists():
         return None
-    try:
+    with damaged(f"'{path}'", "remove it and calibrate again"):
         return read_as(Calibration, path, limit=10**6)
-    except (OSError, ArtifactError) as error:
-        raise ArtifactError(f"'{path}' is damaged ({error}); remove it and calibrate again") from error
 
 
 def _calibration_file() -> Path:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fennec.errors import ArtifactError, InputError, ModelFailedError, UnsupportedModelError
+from fennec.errors import AbsentError, DataError, ModelFailedError, UnsupportedModelError
 from fennec.settings import default_device
 
 from .catalog import load_catalog
@@ -130,7 +130,7 @@ class Encoder:
             ArtifactError: local weights are missing, damaged or do not fit.
         """
         if weights is not None and not (Path(weights).is_file() or Path(weights).is_dir()):
-            raise ArtifactError(f"no weights of '{model}' at '{weights}'")
+            raise AbsentError(f"no weights of '{model}' at '{weights}'")
         name = plain_name(model)
         library, _, rest = name.partition(":")
         if library not in _LOADERS and has_module(name):
@@ -261,7 +261,7 @@ def _load_own(name: str, weights: str | Path | None, device: str | None) -> Enco
         config: dict[str, Any] = resolve_data_config({}, model=made)  # type: ignore[no-untyped-call]
         own = Loaded(name, made, create_transform(**config), config)
     else:
-        raise InputError(f"'{name}' makes a {type(made).__name__}; expected a torch.nn.Module or fennec.Encoder")
+        raise DataError(f"'{name}' makes a {type(made).__name__}; expected a torch.nn.Module or fennec.Encoder")
     if weights is not None:
         file = read_weights(weights)
         ready, has_head = fitted(own.model, file.state, name, weights, lambda model: _head_of(model, own.transform))

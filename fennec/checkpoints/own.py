@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fennec.errors import InputError, said
+from fennec.errors import DataError, InputError, did_you_mean, said
 
 
 def has_module(name: str) -> bool:
@@ -42,7 +42,8 @@ def make_own(name: str) -> Any:
     """Call what `module:NAME` names.
 
     Raises:
-        InputError: the name cannot be read or imported, or the call fails.
+        InputError: the name cannot be read, or the module has nothing of this name.
+        DataError: importing or calling it fails.
     """
     module, _, attribute = name.partition(":")
     if not module or not attribute:
@@ -54,9 +55,14 @@ def make_own(name: str) -> Any:
         )
     with _working_directory():
         try:
-            return getattr(importlib.import_module(module), attribute)()
+            found = importlib.import_module(module)
+            if not hasattr(found, attribute):
+                raise InputError(f"'{module}' has no '{attribute}'{did_you_mean(attribute, vars(found))}")
+            return getattr(found, attribute)()
+        except InputError:
+            raise
         except (Exception, SystemExit) as error:  # foreign code, which may raise anything
-            raise InputError(f"'{name}' makes no network ({type(error).__name__}: {said(error)})") from error
+            raise DataError(f"'{name}' makes no network ({type(error).__name__}: {said(error)})") from error
 
 
 def _is_pythons(module: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fennec.errors import InputError
-from fennec.reports.console import print_made, teller
+from fennec.reports.console import print_made, say, teller
 
 from .options import (
     CatalogOption,
@@ -22,6 +22,8 @@ from .options import (
     SilentOption,
     SplitOption,
     StudyOption,
+    new_file,
+    new_folder,
     opened,
     pairs,
 )
@@ -29,7 +31,7 @@ from .options import (
 
 def embed(
     dataset: Annotated[str | None, typer.Argument(help="Dataset to embed.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write.", callback=new_file)] = None,
     proxy: ProxyOption = "fennec-mini",
     known: Annotated[bool, typer.Option("--known", help="Embed the known tasks through torchvision.")] = False,
     root: Annotated[Path, typer.Option("--root", help="With --known: folder of torchvision datasets.")] = Path(),
@@ -70,7 +72,7 @@ def embed(
 
 
 def fit(
-    output: Annotated[Path, typer.Argument(help="Folder to write the space to.")],
+    output: Annotated[Path, typer.Argument(help="Folder to write the space to.", callback=new_folder)],
     study: StudyOption = "all",
     protocol: ProtocolOption = None,
     results: Annotated[
@@ -112,7 +114,7 @@ def fit(
         matrix, sources = measured_matrix(results, protocol=protocol), read_tasks(results)
         matrix = replace(matrix, models=tuple(map(catalog.resolve, matrix.models)))
     else:
-        matrix = own_matrix(results, protocol=protocol, report=teller(quiet))
+        matrix = own_matrix(results, protocol=protocol, report=say)
     tasks = () if matrix is None else matrix.tasks
     encoder = Proxy.load(proxy)
     embeddings = dict(load_known_embeddings(encoder.name))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fennec.reports.console import print_frame, print_json, print_made, print_text, teller, typed, write_page
+from fennec.reports.console import print_frame, print_json, print_made, print_text, say, teller, typed, write_page
 
-from .options import JsonOption, SilentOption
+from .options import JsonOption, SilentOption, new_file, new_folder
 
 if TYPE_CHECKING:
     from fennec.evidence.check import CheckedResults
@@ -28,7 +28,9 @@ UnitOption = Annotated[
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(help="Folder to write; an earlier export there is replaced.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder to write; an earlier export there is replaced.", callback=new_folder)
+    ],
     as_json: JsonOption = False,
     quiet: SilentOption = False,
 ) -> None:
@@ -41,7 +43,7 @@ def export(
 
 
 def html(
-    file: Annotated[Path, typer.Argument(help="HTML file to write.")],
+    file: Annotated[Path, typer.Argument(help="HTML file to write.", callback=new_file)],
     as_json: JsonOption = False,
     quiet: SilentOption = False,
 ) -> None:
@@ -82,7 +84,9 @@ def add(
     tasks: Annotated[Path | None, typer.Option("--tasks", help="CSV with facts of new tasks: task,title,...")] = None,
     protocol: GivenProtocolOption = None,
     unit: UnitOption = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder to write; the study's name.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder to write; the study's name.", callback=new_folder)
+    ] = None,
     as_json: JsonOption = False,
     quiet: SilentOption = False,
 ) -> None:
@@ -91,22 +95,24 @@ def add(
     from fennec.evidence.contribution import contribute, read_task_facts
     from fennec.evidence.studies import Study
 
-    tell = teller(quiet)
     checked = check_results(file, protocol=protocol, unit=unit)
     study = Study(name or re.sub(r"\W+", "_", file.stem.lower()), title, paper, repository, licence, (), True)
     facts = {} if tasks is None else read_task_facts(tasks)
     made = contribute(checked, study, caveats=caveats, tasks=facts)
     for finding in checked.findings:
         if finding.level == "odd":
-            tell(f"odd: {finding.text}")
+            say(f"odd: {finding.text}")
     if made.n_left_out:
-        tell(f"cells left out: {made.n_left_out} (failed, not the main metric, or of columns too short)")
+        say(f"cells left out: {made.n_left_out} (failed, not the main metric, or of columns too short)")
     if made.unknown:
-        tell(f"models that the catalog lacks: {len(made.unknown)}; their rows count once it has them")
-    patch = made.write(output or Path(study.name))
-    print_made(
-        {"patch": str(patch), "study": study.name, "files": sorted(made.files), "n_cells": made.n_cells}, as_json
-    )
+        say(f"models that the catalog lacks: {len(made.unknown)}; their rows count once it has them")
+    folder = output or Path(study.name)
+    replaced = folder.is_dir() and any(folder.iterdir())
+    patch = made.write(folder)
+    if replaced:
+        say(f"replaced what was made of '{study.name}' in '{folder}' before")
+    facts_of = {"study": study.name, "files": sorted(made.files), "n_cells": made.n_cells, "replaced": replaced}
+    print_made({"patch": str(patch), **facts_of}, as_json)
 
 
 def _print_checked(checked: CheckedResults, tell: Callable[[str], None]) -> None:

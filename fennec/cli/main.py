@@ -1,7 +1,8 @@
 """The `fennec` command: parse, call the library, print.
 
-stdout carries the result, stderr progress and messages. Exit codes: 0 done, 1 failure, 2 usage, 3 nothing to
-recommend, 130 interrupted, 143 told to end; no code but this file's chooses one.
+stdout carries the result, stderr progress and messages. Exit codes: 0 done, 1 what was typed is understood and
+cannot be done, 2 it must be mended, 3 nothing to recommend, 130 interrupted, 143 told to end. Foreign code chooses
+none.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import typer
 from typer.core import TyperCommand
 
 from fennec import __version__
-from fennec.errors import FennecError, InputError, NothingToRecommendError, said, shown
+from fennec.errors import FennecError, InputError, said, shown
 from fennec.files import write_whole
 from fennec.reports.console import move_output, results_apart
 from fennec.settings import cache_dir, is_debug
@@ -147,9 +148,9 @@ def main() -> None:
     logging.captureWarnings(not is_debug())  # of libraries, about what Fennec says in its own words
     try:
         status = app(prog_name="fennec", standalone_mode=len(sys.argv) < 2)  # alone, it shows its help
-    except NothingToRecommendError as error:
-        _fail(error, 3)
-    except (FennecError, OSError) as error:
+    except FennecError as error:
+        _fail(error, error.exit_code)
+    except OSError as error:
         _fail(error, 1)
     except UsageError as error:
         command = error.ctx.command_path if getattr(error, "ctx", None) else "fennec"

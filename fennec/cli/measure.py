@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fennec.errors import CellsFailedError
 from fennec.files import write_whole
 from fennec.reports.console import print_frame, print_json, print_text, teller, typed, write_page
 
@@ -23,6 +24,8 @@ from .options import (
     WeightsOption,
     metric_names,
     names,
+    new_file,
+    new_folder,
     numbers,
     pairs,
     seeds_of,
@@ -56,7 +59,10 @@ def calibrate(
 
 
 def bench(
-    results: Annotated[Path, typer.Argument(help="Folder of results; made where it is absent, continued where not.")],
+    results: Annotated[
+        Path,
+        typer.Argument(help="Folder of results; made where it is absent, continued where not.", callback=new_folder),
+    ],
     models: Annotated[str, typer.Option("--models", help="Ids by commas, or module:FUNCTION of your own.")],
     task: Annotated[list[str], typer.Option("--task", help="NAME=DATASET, repeated.")],
     protocol: Annotated[
@@ -132,13 +138,17 @@ def bench(
         print_json(
             {**vars(summary), "failed": dict(summary.failed), "cells": len(jobs), "folder": str(results), "data": data}
         )
-        return
-    print_text(
-        f"{len(jobs)} cells: {summary.measured} measured now, {summary.kept} there before, "
-        f"{summary.elsewhere} held by another run, {sum(summary.failed.values())} failed"
-    )
-    for error, count in summary.failed.most_common():
-        print_text(f"  {error}: {count} (run again with --retry to measure them again)")
+    else:
+        print_text(
+            f"{len(jobs)} cells: {summary.measured} measured now, {summary.kept} there before, "
+            f"{summary.elsewhere} held by another run, {sum(summary.failed.values())} failed"
+        )
+    if summary.failed:
+        kinds = ", ".join(f"{error} {count}" for error, count in summary.failed.most_common())
+        raise CellsFailedError(
+            f"{sum(summary.failed.values())} of {len(jobs)} cells failed ({kinds}); the others are kept, run it again "
+            "with --retry to measure these again"
+        )
 
 
 def evaluate(
@@ -149,7 +159,9 @@ def evaluate(
     ] = None,
     method: Annotated[list[str] | None, typer.Option("--method", help="Methods; all by default.")] = None,
     proxy: Annotated[str, typer.Option("--proxy", help="Proxy of the known tasks' embeddings.")] = "fennec-mini",
-    output: Annotated[Path | None, typer.Option("--output", help="CSV file for every single value.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="CSV file for every single value.", callback=new_file)
+    ] = None,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     quiet: SilentOption = False,
@@ -193,7 +205,9 @@ def compare(
     weights: WeightsOption = None,
     workers: Annotated[int, typer.Option("--workers", help="Tasks to score at a time.", min=1, max=MANY)] = 1,
     device: DeviceOption = None,
-    output: Annotated[Path | None, typer.Option("--output", help="Folder for CSV, JSON and plots.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Folder for CSV, JSON and plots.", callback=new_folder)
+    ] = None,
     html: HtmlOption = None,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,

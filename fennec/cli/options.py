@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fennec.errors import InputError, shown
+from fennec.errors import ArtifactError, DataError, InputError, held_by, shown
+from fennec.files import check_place, read_file
 
 if TYPE_CHECKING:
     from fennec.images.datasets import ImageDataset
@@ -18,6 +20,21 @@ if TYPE_CHECKING:
 
 MAX_SEED = 2**32 - 1
 MANY = 10**9  # more than there can be of anything
+
+
+def new_file(path: Path | None) -> Path | None:
+    """A file to write, where one can be written."""
+    if path is not None:
+        check_place(path)
+    return path
+
+
+def new_folder(path: Path | None) -> Path | None:
+    """A folder to write, where one can be written."""
+    if path is not None:
+        check_place(path, folder=True)
+    return path
+
 
 DatasetArgument = Annotated[
     str,
@@ -57,9 +74,11 @@ WhereOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="CSV on standard output.")]
-HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write the whole story to one HTML file.")]
+HtmlOption = Annotated[
+    Path | None, typer.Option("--html", help="Write the whole story to one HTML file.", callback=new_file)
+]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Ids only, one per line.")]
-SilentOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no messages; errors stay.")]
+SilentOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress; warnings and errors stay.")]
 ImagesOption = Annotated[
     int, typer.Option("--max-images", help="Images to look at, balanced over classes.", min=1, max=MANY)
 ]
@@ -142,19 +161,38 @@ def class_names(text: str) -> list[str]:
     """`A,B` as a list, or the lines of a file.
 
     Raises:
-        InputError: there are none, or the file is no text.
+        InputError: there are none, or there is no such file.
+        DataError: it is no text, or there are none in it.
     """
-    path = Path(text)
-    if "," not in text and text.strip() and path.suffix and path.is_file():
+    if _is_place(text):
         try:
-            found = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"cannot read class names from '{path}' ({error}); expected one a line") from error
+            lines = read_file(Path(text).expanduser(), limit=10**8).decode("utf-8-sig").splitlines()
+        except FileNotFoundError as error:
+            raise InputError(
+                f"no file '{text}' of class names; expected one name a line, or names by commas"
+            ) from error
+        except (OSError, UnicodeDecodeError, ArtifactError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise DataError(f"cannot read class names from '{text}' ({reason}); expected one name a line") from error
+        found = [line.strip() for line in lines if line.strip()]
+        if not found:
+            raise DataError(f"no class in '{text}'; expected one name a line")
     else:
         found = names(text)
     if not found:
         raise InputError(f"no class in --classes '{text}'; expected names such as wheat,maize,barley, or a file")
     return found
+
+
+def _is_place(text: str) -> bool:
+    """Whether one word is meant as a file: it is spelt like one, or one has this name."""
+    if "," in text or not text.strip():
+        return False
+    spelt = "/" in text or os.sep in text or re.fullmatch(r"\.[A-Za-z]\w{0,4}", Path(text).suffix) is not None
+    try:
+        return spelt or Path(text).exists()
+    except (OSError, ValueError):  # longer than a name can be
+        return False
 
 
 def known_results(path: Path | None) -> dict[str, float] | None:
@@ -174,10 +212,11 @@ def known_results(path: Path | None) -> dict[str, float] | None:
     results: dict[str, float] = {}
     typed: dict[str, str] = {}
     for name, value in zip(table["model"], table["value"], strict=True):
-        model = catalog.resolve(name)  # a space of one's own has models that the catalog has not
+        with held_by(path):
+            model = catalog.resolve(name)  # a space of one's own has models that the catalog has not
         if model in results:
             named = "" if name == typed[model] else f" (as '{typed[model]}' and '{name}')"
-            raise InputError(f"{path}: '{model}' has two results, {results[model]:g} and {value:g}{named}; keep one")
+            raise DataError(f"{path}: '{model}' has two results, {results[model]:g} and {value:g}{named}; keep one")
         results[model], typed[model] = float(value), name
     return results
 

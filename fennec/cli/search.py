@@ -20,6 +20,7 @@ from .options import (
     WeightsOption,
     WhereOption,
     names,
+    new_folder,
     pairs,
 )
 
@@ -32,7 +33,8 @@ def search(
     models: Annotated[str | None, typer.Option("--models", help="Candidates, ids by commas; all by default.")] = None,
     space: SpaceOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of results, continued where it is there; NAME-search.")
+        Path | None,
+        typer.Option("--out", help="Folder of results, continued where it is there; NAME-search.", callback=new_folder),
     ] = None,
     worth: Annotated[
         float, typer.Option("--worth", help="Stop when no trial is expected to gain so many points.", min=0.0)

@@ -9,7 +9,7 @@ import typer
 
 from fennec.reports.console import print_frame, print_made
 
-from .options import CsvOption, JsonOption, QuietOption
+from .options import CsvOption, JsonOption, QuietOption, new_folder
 
 
 def push(
@@ -26,7 +26,7 @@ def push(
 
 def pull(
     repository: Annotated[str, typer.Argument(help="ORG/NAME on the Hugging Face Hub.")],
-    space: Annotated[Path, typer.Argument(help="Folder to write.")],
+    space: Annotated[Path, typer.Argument(help="Folder to write.", callback=new_folder)],
     revision: Annotated[str | None, typer.Option("--revision", help="Branch, tag or commit.")] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from fennec.bench.metric_scores import FORWARD
-from fennec.errors import InputError
+from fennec.errors import DataError
 from fennec.evidence.matrix import TransferMatrix
 from fennec.forward.scoring import AUTO, mean_rank, merged_order
 from fennec.measures import MEASURES, bootstrap_interval, weighted_tau
@@ -89,14 +89,14 @@ def compare(
 
     missing = set(metrics) - set(scores["metric"])
     if missing:
-        raise InputError(f"no scores of metric '{sorted(missing)[0]}' in the table")
+        raise DataError(f"no scores of metric '{sorted(missing)[0]}' in the table")
     held = [
         task
         for task, image_set in zip(matrix.tasks, matrix.image_sets, strict=True)
         if image_set in embeddings and task in set(scores["task"])
     ]
     if len(held) < 4:
-        raise InputError(f"{len(held)} tasks have results, images and scores; a comparison needs at least 4")
+        raise DataError(f"{len(held)} tasks have results, images and scores; a comparison needs at least 4")
     rows: list[tuple[Any, ...]] = []
     for split in splits(matrix, embeddings):
         if split.task not in held:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fennec.errors import InputError, did_you_mean
-from fennec.files import as_json, write_whole
+from fennec.errors import DataError, InputError, did_you_mean
+from fennec.files import as_json, write_together
 
 from .columns import COLUMN, FEWEST_MODELS, main_metrics
+from .hubs import load_hubs
 from .results import cut, read_cells
 from .studies import Study, image_sets, load_studies
 
@@ -61,16 +62,40 @@ class Contribution:
         return "".join(parts)
 
     def write(self, folder: Path) -> Path:
-        """Write every file and the patch; files of the same names are replaced, each when it is complete.
+        """Write every file and the patch, all or none; those of an earlier time that nobody changed are replaced.
 
         Returns:
             The patch.
+
+        Raises:
+            DataError: the folder holds other files, or what it holds was changed since it was written.
+            UnwritableError: there is no room or no right to write.
         """
-        for path, text in self.files.items():
-            write_whole(folder / Path(path).name, text)
         patch = folder / f"{self.name}.patch"
-        write_whole(patch, self.patch)
+        places = {path: folder / Path(path).name for path in self.files}
+        if folder.is_dir():
+            other = sorted(
+                {path.name for path in folder.iterdir()} - {patch.name, *(at.name for at in places.values())}
+            )
+            if other:
+                raise DataError(f"'{folder}' holds '{other[0]}'; give a folder with --output that is empty or new")
+            if any(folder.iterdir()) and not self._is_untouched(patch, places):
+                raise DataError(
+                    f"'{folder}' holds files of this study that were changed by hand; keep them, and give another "
+                    "folder with --output"
+                )
+        write_together(
+            folder, {**{places[path].name: text for path, text in self.files.items()}, patch.name: self.patch}
+        )
         return patch
+
+    def _is_untouched(self, patch: Path, places: Mapping[str, Path]) -> bool:
+        """Whether files are those of the patch beside them."""
+        try:
+            before = {path: place.read_text(encoding="utf-8") for path, place in places.items()}
+            return patch.read_text(encoding="utf-8") == replace(self, files=before).patch
+        except (OSError, UnicodeDecodeError):
+            return False
 
 
 def contribute(
@@ -85,20 +110,21 @@ def contribute(
         tasks: facts (`TASK_FACTS`) of tasks that nobody knows yet, as of `read_task_facts`.
 
     Raises:
-        InputError: something is wrong with the results, nothing is left of them, the name is taken or no word, title,
-            paper or licence is empty, the licence does not let the values travel, or nothing is said of a new task.
+        InputError: the name is taken or no word, title, paper or licence is empty, or the licence does not let the
+            values travel.
+        DataError: something is wrong with the results, nothing is left of them, or nothing is said of a new task.
     """
     wrong = [finding for finding in checked.findings if finding.level == "wrong"]
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        raise InputError(f"{checked.path}: {wrong[0].text}{more}; 'fennec evidence check' lists all")
+        raise DataError(f"{checked.path}: {wrong[0].text}{more}; 'fennec evidence check' lists all")
     _check_study(study)
     cells = checked.cells
     cells = cells.assign(model=cells.groupby("weights")["model"].transform("first"))  # one name for the same weights
     good = cells[~cells["failed"]]
     rows = main_metrics(good[ROWS])
     if rows.empty:
-        raise InputError(
+        raise DataError(
             f"{checked.path}: no column is left with {FEWEST_MODELS} models and a known metric; "
             "'fennec evidence check' says why"
         )
@@ -106,7 +132,7 @@ def contribute(
     facts = {task: dict((tasks or {})[task]) for task in new if task in (tasks or {})}
     lacking = [task for task in new if not facts.get(task, {}).get("title")]
     if lacking:
-        raise InputError(
+        raise DataError(
             f"nothing is known of {len(lacking)} tasks, first '{cut(lacking[0])}'; mend its name, or give --tasks, a "
             f"CSV with the columns task, {', '.join(TASK_FACTS)}{did_you_mean(lacking[0], image_sets())}"
         )
@@ -146,10 +172,13 @@ def _was_percent(checked: CheckedResults) -> bool:
 def _check_study(study: Study) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9_]{2,60}", study.name):
         raise InputError(
-            f"'{cut(study.name)}' is no name of a study; expected small letters, digits and _, as in lab24"
+            f"'{cut(study.name)}' is no name of a study; expected 3 to 61 small letters, digits and _, the first a "
+            "letter, as in lab24: choose one with --name"
         )
-    if study.name in load_studies():
-        raise InputError(f"study '{study.name}' is there already; give another --name")
+    taken = {**dict.fromkeys(load_studies(), "study"), **dict.fromkeys(load_hubs(), "hub"),
+             **dict.fromkeys(("all", "default"), "--study")}  # fmt: skip
+    if study.name in taken:
+        raise InputError(f"{taken[study.name]} '{study.name}' is there already; give another --name")
     for word, text in (("title", study.title), ("paper", study.paper), ("licence", study.licence)):
         if not text.strip():
             raise InputError(f"--{word} is empty; a study says its title, who published it where, and its licence")

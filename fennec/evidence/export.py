@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fennec import __version__
-from fennec.errors import InputError
+from fennec.errors import DataError
 from fennec.files import as_json, write_whole
 
 from .scores import MINIATURES
@@ -87,15 +87,15 @@ def export_evidence(folder: str | Path) -> Path:
         The folder.
 
     Raises:
-        InputError: the folder holds other files, or is a file.
+        DataError: the folder holds other files, or is a file.
         OSError: there is no room or no right to write; nothing is left behind.
     """
     folder = Path(folder).resolve()
     if folder.exists():
-        other = sorted({path.name for path in folder.iterdir()} - {TABLE, CARD, METADATA}) if folder.is_dir() else [""]
-        if other:
-            what = f"holds '{other[0]}'" if folder.is_dir() else "is a file"
-            raise InputError(f"'{folder}' {what}; give a folder that is empty, new or an earlier export")
+        held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        if not folder.is_dir() or (held and held != {TABLE, CARD, METADATA}):
+            what = f"holds '{min(held - {TABLE, METADATA} or held)}'" if folder.is_dir() else "is a file"
+            raise DataError(f"'{folder}' {what}; give a folder that is empty, new or an earlier export")
     partial, old = (folder.with_name(f"{folder.name}.{os.getpid()}.{end}") for end in ("part", "old"))
     try:
         for name, content in exported_files().items():

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fennec.errors import InputError, shown
+from fennec.errors import DataError, InputError, shown
 
 from .columns import LOWER_IS_BETTER
 from .results import read_cells
@@ -55,16 +55,16 @@ class TransferMatrix:
         shape = (len(self.models), len(self.tasks))
         values = self.performance
         if values.shape != shape or len(self.image_sets) != shape[1] or len(self.metrics) != shape[1]:
-            raise InputError(f"performance has shape {values.shape}; models and tasks ask for {shape}")
+            raise DataError(f"performance has shape {values.shape}; models and tasks ask for {shape}")
         for kind, names in (("model", self.models), ("task", self.tasks)):
             if len(set(names)) != len(names):
                 twice = next(name for name in names if names.count(name) > 1)
-                raise InputError(f"{kind} '{twice}' stands twice in matrix '{self.name}'")
+                raise DataError(f"{kind} '{twice}' stands twice in matrix '{self.name}'")
         known = ~np.isnan(values)
         if ((values[known] < 0) | (values[known] > 1)).any():
-            raise InputError("performances must be fractions in [0, 1]; divide percentages by 100")
+            raise DataError("performances must be fractions in [0, 1]; divide percentages by 100")
         if values.size == 0 or not known.any(axis=1).all() or not known.any(axis=0).all():
-            raise InputError(f"matrix '{self.name}' has a model or a task without any result")
+            raise DataError(f"matrix '{self.name}' has a model or a task without any result")
 
     @property
     def n_models(self) -> int:
@@ -138,11 +138,11 @@ class TransferMatrix:
         if "metric" in frame:
             mixed = frame.groupby("task")["metric"].nunique()
             if (mixed > 1).any():
-                raise InputError(f"task '{mixed.idxmax()}' mixes metrics; give each its own task name")
+                raise DataError(f"task '{mixed.idxmax()}' mixes metrics; give each its own task name")
         twice = frame[frame.duplicated(["model", "task"])]
         if len(twice):
             model, task = twice.iloc[0][["model", "task"]]
-            raise InputError(f"model '{model}' has more than one result on task '{task}'; keep one")
+            raise DataError(f"model '{model}' has more than one result on task '{task}'; keep one")
         wide = frame.pivot(index="model", columns="task", values="value")
         metric = frame.groupby("task")["metric"].first().to_dict() if "metric" in frame else {}
         tasks = tuple(str(task) for task in wide.columns)
@@ -186,12 +186,12 @@ def read_results(path: str | Path, *, columns: Sequence[str] = ("model", "task",
     frame = read_cells(path, columns).frame
     for column in columns:
         if column != "value" and frame[column].isna().any():
-            raise InputError(f"{path} line {_line(frame[column].isna())}: no {column}")
+            raise DataError(f"{path} line {_line(frame[column].isna())}: no {column}")
     value = frame["value"].map(_number).astype(float)
     bad = ~value.map(math.isfinite)
     if bad.any():
         seen = frame["value"][bad].fillna("").iloc[0]
-        raise InputError(
+        raise DataError(
             f"{path} line {_line(bad)}: value is '{shown(seen, 60)}'; expected a fraction in [0, 1], leave out "
             "runs that failed"
         )
@@ -200,8 +200,8 @@ def read_results(path: str | Path, *, columns: Sequence[str] = ("model", "task",
         seen = f"{path} line {_line(outside)}: value is {value[outside].iloc[0]:g}"
         if inside.any():
             also = f"line {_line(inside)} has {value[inside].iloc[0]:g}"
-            raise InputError(f"{seen}, but {also}; percentages and fractions are mixed, give fractions in [0, 1]")
-        raise InputError(f"{seen}; expected a fraction in [0, 1], divide percentages by 100")
+            raise DataError(f"{seen}, but {also}; percentages and fractions are mixed, give fractions in [0, 1]")
+        raise DataError(f"{seen}; expected a fraction in [0, 1], divide percentages by 100")
     _check_one_way(path, frame)
     frame["value"] = value
     return _without_repeats(path, frame) if "task" in columns else frame
@@ -217,7 +217,7 @@ def _check_one_way(path: str | Path, frame: pd.DataFrame) -> None:
     if "metric" in frame:
         lower = frame["metric"].str.contains(LOWER_IS_BETTER, case=False, na=False)
         if lower.any():
-            raise InputError(
+            raise DataError(
                 f"{path} line {_line(lower)}: metric is '{frame['metric'][lower].iloc[0]}', where lower is better; "
                 "give one where higher is better, such as accuracy"
             )
@@ -228,12 +228,12 @@ def _check_one_way(path: str | Path, frame: pd.DataFrame) -> None:
         first = said.iloc[0]
         other = said != first
         if other.any():
-            raise InputError(
+            raise DataError(
                 f"{path} mixes {column}s: line {said.index[0]} has '{first}', line {_line(other)} has "
                 f"'{said[other].iloc[0]}'; one file, one {column}"
             )
         if column == "protocol" and first not in PROTOCOLS:
-            raise InputError(f"{path} line {said.index[0]}: protocol is '{first}'; there are {', '.join(PROTOCOLS)}")
+            raise DataError(f"{path} line {said.index[0]}: protocol is '{first}'; there are {', '.join(PROTOCOLS)}")
 
 
 def _without_repeats(path: str | Path, frame: pd.DataFrame) -> pd.DataFrame:
@@ -245,7 +245,7 @@ def _without_repeats(path: str | Path, frame: pd.DataFrame) -> pd.DataFrame:
         place = frame.loc[other].iloc[0]
         same = (frame[cell].fillna("") == place[cell].fillna("")).all(axis=1)
         what = ", ".join(f"{name} '{place[name]}'" for name in cell)
-        raise InputError(
+        raise DataError(
             f"{path} lines {_line(same)} and {_line(other)} disagree on {what}: {first[other].iloc[0]:g} and "
             f"{place['value']:g}; keep one"
         )
@@ -255,7 +255,7 @@ def _without_repeats(path: str | Path, frame: pd.DataFrame) -> pd.DataFrame:
         if other.any():
             task, metric = frame.loc[other, ["task", "metric"]].fillna("").iloc[0]
             same = frame["task"] == task
-            raise InputError(
+            raise DataError(
                 f"{path}: task '{task}' mixes metrics, '{frame['metric'][same].iloc[0]}' in line {_line(same)} and "
                 f"'{metric}' in line {_line(other)}; give each its own task name"
             )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fennec.checkpoints.catalog import load_catalog
 from fennec.checkpoints.names import ask_back
-from fennec.errors import InputError, UnknownModelError, printable, shown
+from fennec.errors import DataError, InputError, UnknownModelError, printable, shown
 
 from .matrix import TransferMatrix, read_results
 from .studies import image_sets
@@ -45,7 +45,7 @@ def own_matrix(
     names = resolve_names(frame["model"].drop_duplicates())
     for name, reason in names.unclear.items():
         line = frame["model"].eq(name).idxmax()
-        raise UnknownModelError(f"{path} line {line}: {reason}")
+        raise DataError(f"{path} line {line}: {reason}")
     if names.unknown:
         n_models, n_unknown = frame["model"].nunique(), len(names.unknown)
         count = "none" if n_unknown == n_models else f"{n_models - n_unknown}"
@@ -132,7 +132,7 @@ def _check_same_weights(path: Path, frame: pd.DataFrame, cell: list[str]) -> Non
     if other.any():
         place = frame[other].iloc[0]
         same = frame[(frame["weights"] == place["weights"]) & (frame["task"] == place["task"])].iloc[0]
-        raise InputError(
+        raise DataError(
             f"{path}: '{same['model']}' and '{place['model']}' are the same weights, {place['weights']}, and disagree "
             f"on task '{place['task']}'; keep one"
         )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fennec.errors import InputError, said
+from fennec.errors import DataError, InputError, said
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,21 +57,21 @@ def read_cells(path: str | Path, columns: Sequence[str]) -> ResultsFile:
     if not path.exists():
         raise InputError(f"no file {path}; {expected}")
     if not path.is_file():  # a pipe would be waited for
-        raise InputError(f"{path} is no regular file; {expected}")
+        raise DataError(f"{path} is no regular file; {expected}")
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path} is not a readable CSV ({error.strerror or error}); {expected}") from error
+        raise DataError(f"{path} is not a readable CSV ({error.strerror or error}); {expected}") from error
     text, notes = _decoded(path, content, expected)
     first = next((line for line in text.splitlines() if line.strip()), "")
     if not first:
-        raise InputError(f"{path} is empty; {expected}")
+        raise DataError(f"{path} is empty; {expected}")
     separator = max(SEPARATORS, key=lambda mark: (_hits(first, mark, columns), first.count(mark)))
     if separator != ",":
         notes.append(f"separated by {SEPARATORS[separator]}")
     header, lines, rows = _rows(path, text, separator, columns)
     if not rows:
-        raise InputError(f"{path} has a header but no results")
+        raise DataError(f"{path} has a header but no results")
     index = pd.Index(lines, name="line")
     frame = pd.DataFrame(rows, columns=header, index=index, dtype=object)
     if "value" in frame:
@@ -87,7 +87,7 @@ def _decoded(path: Path, content: bytes, expected: str) -> tuple[str, list[str]]
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16", errors="replace"), ["read as UTF-16"]
     if b"\0" in content:
-        raise InputError(f"{path} is not a readable CSV (no text, byte {content.index(0)} is zero); {expected}")
+        raise DataError(f"{path} is not a readable CSV (no text, byte {content.index(0)} is zero); {expected}")
     try:
         return content.decode("utf-8-sig"), []
     except UnicodeDecodeError as error:
@@ -126,12 +126,12 @@ def _rows(
                 cells.pop()
             if len(cells) > len(header):
                 advice = "; a decimal comma needs quotes, or semicolons between the columns" if separator == "," else ""
-                raise InputError(f"{path} line {start} has {len(cells)} columns, the header has {len(header)}{advice}")
+                raise DataError(f"{path} line {start} has {len(cells)} columns, the header has {len(header)}{advice}")
             cells += [""] * (len(header) - len(cells))
             lines.append(start)
             rows.append([cell or None for cell in cells])
     except csv.Error as error:
-        raise InputError(f"{path} line {reader.line_num} is not a readable CSV ({said(error)})") from error
+        raise DataError(f"{path} line {reader.line_num} is not a readable CSV ({said(error)})") from error
     return header, lines, rows
 
 
@@ -139,10 +139,10 @@ def _check_header(path: Path, header: list[str], columns: Sequence[str]) -> None
     for column in columns:
         if column not in header:
             has = ", ".join(cut(name) for name in header[:10])
-            raise InputError(f"{path} has no column '{column}' (it has {has}); expected {', '.join(columns)}")
+            raise DataError(f"{path} has no column '{column}' (it has {has}); expected {', '.join(columns)}")
     for name in filter(None, header):
         if header.count(name) > 1:
-            raise InputError(f"{path} has two columns '{cut(name)}'; keep one")
+            raise DataError(f"{path} has two columns '{cut(name)}'; keep one")
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fennec.errors import ArtifactError, UnknownTaskError, did_you_mean
-from fennec.files import read_as
+from fennec.errors import UnknownTaskError, did_you_mean
+from fennec.files import damaged, read_as
 from fennec.settings import data_dir
 from fennec.typed import typed
 
@@ -68,11 +68,9 @@ def read_data(kind: type[Entry], file: str) -> dict[str, Entry]:
     Raises:
         ArtifactError: the file is damaged.
     """
-    try:
+    with damaged(f"'{data_dir() / file}'", "install fennec-recommender again"):
         stored = read_as(dict[str, dict[str, Any]], data_dir() / file, limit=10**7)
         return {name: typed(kind, {"name": name, **entry}, where=name) for name, entry in stored.items()}
-    except (OSError, ArtifactError) as error:
-        raise ArtifactError(f"'{data_dir() / file}' is damaged ({error}); install fennec-recommender again") from error
 
 
 def find_study(name: str) -> Study:

@@ -19,7 +19,7 @@ from scipy.stats import rankdata
 from fennec.checkpoints.catalog import load_catalog
 from fennec.checkpoints.encoders import Encoder
 from fennec.checkpoints.names import plain_name
-from fennec.errors import FennecError, InputError, ModelFailedError, NothingToRecommendError
+from fennec.errors import DataError, FennecError, InputError, ModelFailedError, NothingToRecommendError
 from fennec.images.datasets import ImageDataset
 from fennec.metrics import Metric, Score, find_metric
 from fennec.metrics.contract import find_device
@@ -69,7 +69,7 @@ def score_models(
         FennecError: no model could be loaded and run; the first reason is given.
     """
     if dataset.labels is None:
-        raise InputError(f"'{dataset.name}' has no labels; metrics compare features with labels")
+        raise DataError(f"'{dataset.name}' has no labels; metrics compare features with labels")
     if not models or not metrics:
         raise InputError("give at least one model and one metric")
     for name in metrics:

@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import IO, Any
 
-from fennec.errors import InputError, said, shown
+from fennec.errors import DataError, InputError, said, shown
 
 from .decode import UnreadableImage, readable
 from .folders import Tree
@@ -58,7 +58,7 @@ def open_archive(path: Path) -> Tree:
         InputError: damaged, or with members outside itself.
     """
     if not path.is_file():
-        raise InputError(f"'{path}' is no regular file; expected an archive")
+        raise DataError(f"'{path}' is no regular file; expected an archive")
     return _open_zip(path) if path.name.lower().endswith(".zip") else _open_tar(path)
 
 
@@ -129,7 +129,7 @@ def _open_zip(path: Path) -> Tree:
         archive = zipfile.ZipFile(path)
         infos = archive.infolist()
     except Exception as error:  # of a foreign reader on what may be anything
-        raise InputError(f"'{path}' is not a readable zip archive: {said(error) or type(error).__name__}") from error
+        raise DataError(f"'{path}' is not a readable zip archive: {said(error) or type(error).__name__}") from error
     # Some programs of Windows write `\` between folders.
     inside = {info.filename.replace("\\", "/"): info for info in infos}
     members = {clean: info for name, info in inside.items() if not name.endswith("/") and (clean := _clean(path, name))}
@@ -197,7 +197,7 @@ def _open_tar(path: Path) -> Tree:
     except InputError:
         raise
     except Exception as error:  # of a foreign reader on what may be anything
-        raise InputError(f"'{path}' is not a readable tar archive: {said(error) or type(error).__name__}") from error
+        raise DataError(f"'{path}' is not a readable tar archive: {said(error) or type(error).__name__}") from error
     members = {clean: member for name, member in archive.members.items() if (clean := _clean(path, name))}
     folders = (_clean(path, name) for name in archive.folders)
     return Tree(_stem(path.name), str(path), sorted(members), lambda name: archive.read(*members[name]),
@@ -259,12 +259,12 @@ class _Tar:
                     return
                 done += len(chunk)
                 if done > limit:
-                    raise InputError(f"'{path}' unpacks to more than {MAX_RATIO} times its size; unpack it yourself")
+                    raise DataError(f"'{path}' unpacks to more than {MAX_RATIO} times its size; unpack it yourself")
                 try:
                     self.file.write(chunk)
                     self.file.flush()
                 except OSError as error:
-                    raise InputError(f"no room in {tempfile.gettempdir()} to unpack '{path}' ({error.strerror}); "
+                    raise DataError(f"no room in {tempfile.gettempdir()} to unpack '{path}' ({error.strerror}); "
                                      "set TMPDIR, or unpack it yourself") from error  # fmt: skip
                 if not chunk:
                     return
@@ -314,6 +314,6 @@ def _clean(path: Path, member: str) -> str:
         return ""
     parts = [part for part in member.split("/") if part != "."]
     if ".." in parts or member.startswith("/") or re.match(r"[A-Za-z]:", member):
-        raise InputError(f"'{path}' has a member outside itself ('{member}'); refused, make the archive again")
+        raise DataError(f"'{path}' has a member outside itself ('{member}'); refused, make the archive again")
     name = "/".join(part for part in parts if part)
     return "" if is_hidden(name) else name

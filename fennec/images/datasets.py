@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fennec.errors import InputError, printable
+from fennec.errors import DataError, InputError, printable
 
 from .decode import Content, DeepRanges, UnreadableImage, decode, is_flat, readable
 
@@ -172,7 +172,7 @@ class ReadReport:
         """
         if self.n_read == 0:
             first = "; ".join(f"{printable(item)}: {reason}" for item, reason in self.skipped[:3])
-            raise InputError(f"none of the {len(self.skipped)} images of '{name}' could be read ({first})")
+            raise DataError(f"none of the {len(self.skipped)} images of '{name}' could be read ({first})")
 
 
 def sample(dataset: ImageDataset, *, max_images: int = 500, random_state: int = 0) -> NDArray[np.intp]:

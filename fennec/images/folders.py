@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fennec.errors import InputError
+from fennec.errors import DataError
 
 from . import kinds
 from .datasets import N_NAMED, count
@@ -76,7 +76,7 @@ class Tree:
         try:
             content = self.load(name)
         except (OSError, UnreadableImage) as error:
-            raise InputError(f"'{name}' of '{self.where}' cannot be read: {error}") from error
+            raise DataError(f"'{name}' of '{self.where}' cannot be read: {error}") from error
         return read_table(content, name)
 
     def is_picture(self, name: str) -> bool:
@@ -321,7 +321,7 @@ def _walk(root: Path) -> Iterator[str]:
             again = (status.st_dev, status.st_ino) in seen
             entries = [] if again else sorted(os.scandir(root / relative), key=lambda entry: entry.name)
         except PermissionError as error:
-            raise InputError(f"cannot read the folder '{root / relative}': {error.strerror}") from error
+            raise DataError(f"cannot read the folder '{root / relative}': {error.strerror}") from error
         except OSError:  # gone, or a path longer than the system takes
             entries = []
         else:

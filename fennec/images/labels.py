@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from fennec.errors import InputError, did_you_mean
+from fennec.errors import DataError, InputError, did_you_mean
 
 from . import parts
 from .datasets import count
@@ -144,7 +144,7 @@ def find_image_column(
     others = [column for column in columns if column not in known and str(column).lower() not in LABEL_COLUMNS]
     found = next((column for column in [*known, *others] if fits(column)), known[0] if known else None)
     if found is None:
-        raise InputError(
+        raise DataError(
             f"'{where}' has no column of image paths or images (it has {', '.join(map(str, columns))}); "
             f"name it {', '.join(IMAGE_COLUMNS[:4])} ..., or choose it with --image-column"
         )

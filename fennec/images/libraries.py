@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fennec.errors import FennecError, InputError, MissingExtraError, OfflineError, did_you_mean, said
+from fennec.errors import DataError, FennecError, InputError, MissingExtraError, OfflineError, did_you_mean, said
 from fennec.settings import cache_dir
 
 from .labels import Wanted, clean_labels, find_image_column, labels_of, notes_on, part_of_rows
@@ -163,7 +163,7 @@ def list_pairs(name: str, dataset: Any) -> Listing:
         targets = [label for _, label in pairs]
     several = (target for target in targets if isinstance(target, (dict, list, tuple)) or np.ndim(target) > 0)
     if (wrong := next(several, None)) is not None:
-        raise InputError(f"the pictures of '{name}' have no single class, but {type(wrong).__name__} each")
+        raise DataError(f"the pictures of '{name}' have no single class, but {type(wrong).__name__} each")
     classes = getattr(dataset, "classes", None)
     labels = clean_labels(targets)
     if classes:
@@ -228,7 +228,7 @@ def _list_table(table: Any, where: str, wanted: Wanted, chosen: tuple[str, ...],
 
     holders = [column for column, kind in table.features.items() if isinstance(kind, library.Image)]
     if not holders:
-        raise InputError(f"'{where}' has no column of images (it has {', '.join(table.column_names)})")
+        raise DataError(f"'{where}' has no column of images (it has {', '.join(table.column_names)})")
     column = find_image_column(holders, wanted.image, where)
     others = [name for name in table.column_names if name not in holders]
     frame = table.select_columns(others).with_format(None).to_pandas() if others else None

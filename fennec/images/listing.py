@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from fennec.errors import InputError
+from fennec.errors import DataError
 
 from .datasets import N_NAMED, ImageDataset, Labels, Taken, count, encode_labels
 from .decode import Content, UnreadableImage, check_regular, readable
@@ -106,7 +106,7 @@ def take(listing: Listing, split: str | None) -> ImageDataset:
     labelled = [index for index in good if rows[index].label is not None]
     kept = labelled or good
     if not kept:
-        raise InputError(_nothing(listing, chosen, not_read))
+        raise DataError(_nothing(listing, chosen, not_read))
     _check_classes(listing, bad, {rows[index].label for index in labelled})
     labels: Labels | None = None
     class_names: tuple[str, ...] = ()
@@ -177,7 +177,7 @@ def _check_classes(listing: Listing, bad: Sequence[Row], there: set[str | None])
     holds = ", ".join(f"{n:,} {kind}" for kind, n in lost[label].most_common(3))
     more = f" (and {len(lost) - 1} more classes)" if len(lost) > 1 else ""
     help_ = advice(set(lost[label])) or "convert them to JPEG or PNG, or take it out"
-    raise InputError(f"class '{label}' of '{listing.where}'{more} has no picture that is read: {holds}; {help_}")
+    raise DataError(f"class '{label}' of '{listing.where}'{more} has no picture that is read: {holds}; {help_}")
 
 
 def _duplicates(listing: Listing, kept: Sequence[int], chosen: Sequence[str]) -> tuple[int, int, bool]:

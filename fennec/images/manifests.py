@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from fennec.errors import InputError
+from fennec.errors import DataError, InputError
 
 from . import kinds
 from .datasets import count
@@ -77,7 +77,7 @@ def list_tables(
     parts = _parts_of_files(tables, where, alone=alone)
     frame = pd.concat([table.frame for table in tables], ignore_index=True)
     if not len(frame) and not any(table.source and table.source.starts[-1] for table in tables):
-        raise InputError(f"none of the 0 files named in '{where}' exists: it has no rows")
+        raise DataError(f"none of the 0 files named in '{where}' exists: it has no rows")
     inside = [column for column in tables[0].pictures if all(column in table.pictures for table in tables)]
     sizes = [len(table.frame) if table.source is None else table.source.starts[-1] for table in tables]
     owner = [table for table, size in zip(tables, sizes, strict=True) for _ in range(size)]
@@ -87,13 +87,13 @@ def list_tables(
         _check_header(tables, resolve)
         column = find_image_column(columns, wanted.image, where, _fits(frame, owner, resolve))
         if any(is_nested(value) for value in frame[column].head(N_TRIED)):
-            raise InputError(f"column '{column}' of '{where}' holds arrays or objects; expected paths or encoded "
+            raise DataError(f"column '{column}' of '{where}' holds arrays or objects; expected paths or encoded "
                              "pictures (PNG, JPEG): encode them, or give arrays to fennec.open_pictures")  # fmt: skip
         cells = [text_of(value) for value in frame[column]]
         names = [cell and resolve(table.name, cell) for cell, table in zip(cells, owner, strict=True)]
         if not any(names):
             first = next((cell for cell in cells if cell), "")
-            raise InputError(f"none of the {sum(map(bool, cells))} files named in '{where}' exists, first '{first}'")
+            raise DataError(f"none of the {sum(map(bool, cells))} files named in '{where}' exists, first '{first}'")
         problems = [_problem(cell, found) for cell, found in zip(cells, names, strict=True)]
         items = [found or str(cell or "empty cell") for cell, found in zip(cells, names, strict=True)]
         rest = frame.drop(columns=column)
@@ -132,7 +132,7 @@ def list_tables(
             told = (f"column '{', '.join(labels.columns[:3])}' has several labels for {count(n_several, 'picture')} "
                     f"({told}), which Fennec cannot use")  # fmt: skip
             if wanted.label is not None:
-                raise InputError(f"'{where}': {told}; leave one row for each picture, or choose another column")
+                raise DataError(f"'{where}': {told}; leave one row for each picture, or choose another column")
             labels, notes = Labels(None), [f"{told}: taken without labels"]
         elif len(kept) < len(rows):
             notes.append(f"{told}, each of which is taken once")
@@ -248,7 +248,7 @@ def label_rows(listing: Listing, names: Sequence[str], read: Callable[[str], Tab
         if any(fits(column) for column in table.frame.columns if str(column).lower() not in LABEL_COLUMNS):
             found.append(table)
         elif name in among.several:
-            refused.append(InputError(f"'{name}' of '{listing.where}' names pictures that are there several times "
+            refused.append(DataError(f"'{name}' of '{listing.where}' names pictures that are there several times "
                                       f"({among.several[name]}); write their folders into the table"))  # fmt: skip
     named = [table for table in found if wanted.label is None or wanted.label in table.frame.columns]
     if not named and refused:
@@ -324,12 +324,12 @@ def _parts_of_files(tables: Sequence[Table], where: str, *, alone: bool) -> list
         return [layout.part.get(path) for path in paths]
     kept = {layout.label.get(path) for path in paths} if layout.part else {"/".join(path[:-1]) for path in paths}
     if len(kept) > 1:
-        raise InputError(
+        raise DataError(
             f"'{where}' holds several datasets ({', '.join(sorted(map(str, kept)))}); give the folder or file of one"
         )
     columns = {frozenset([*table.frame.columns, *table.pictures]) for table in tables}
     if not layout.part and len(columns) > 1 and len(set(paths)) > 1:
-        raise InputError(
+        raise DataError(
             f"'{where}' holds tables with different columns ({', '.join(table.name for table in tables[:3])}); give one"
         )
     return [layout.part.get(path) for path in paths]

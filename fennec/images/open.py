@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fennec.errors import InputError, did_you_mean
+from fennec.errors import DataError, InputError, did_you_mean
 
 from .archives import is_archive_name, join_archives, open_archive
 from .datasets import ImageDataset
@@ -212,17 +212,17 @@ def _listing(text: str, split: str | None, wanted: Wanted) -> Listing:
     if path.is_dir():
         return _folder(path, split, wanted)
     if not path.is_file():
-        raise InputError(f"'{path}' is neither a folder nor a regular file; a pipe or a device cannot be read twice")
+        raise DataError(f"'{path}' is neither a folder nor a regular file; a pipe or a device cannot be read twice")
     if suffix(path.name) in TABLES:
         return _beside_shards(open_table(path, wanted), path)
     if is_archive_name(path.name):
         tree = open_archive(path)
         if not tree.names:
-            raise InputError(f"no images in '{path}' (it holds nothing that is not hidden)")
+            raise DataError(f"no images in '{path}' (it holds nothing that is not hidden)")
         return _beside_shards(list_tree(tree, wanted), path)
     if is_picture_name(path.name):
-        raise InputError(f"'{path}' is one image; give the folder that holds the dataset: '{path.parent}'")
-    raise InputError(f"cannot tell what '{path}' is; expected a folder, {', '.join(sorted(TABLES))}, .zip or .tar")
+        raise DataError(f"'{path}' is one image; give the folder that holds the dataset: '{path.parent}'")
+    raise DataError(f"cannot tell what '{path}' is; expected a folder, {', '.join(sorted(TABLES))}, .zip or .tar")
 
 
 def _exists(path: Path) -> bool:
@@ -255,7 +255,7 @@ def _folder(path: Path, split: str | None, wanted: Wanted) -> Listing:
         return replace(list_hugging_face(str(path), split, wanted), name=path.name)
     tree = open_tree(path)
     if not tree.names:
-        raise InputError(
+        raise DataError(
             f"no images in '{path}' (it holds nothing that is not hidden); "
             f"looked for {' '.join(sorted(PICTURES)[:6])} ... in it and in its folders"
         )

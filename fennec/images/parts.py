@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fennec.errors import InputError
+from fennec.errors import DataError, InputError
 
 TRAIN, VAL, TEST, OTHER = "train", "val", "test", "other"
 _WORDS = {
@@ -146,7 +146,7 @@ def choose_parts(
         if not found and len(names) > 1:
             place = f"'{where}'" if column is None else f"column '{column}' of '{where}'"
             shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-            raise InputError(f"{place} has the parts {shown} and none of these names says which is for training; "
+            raise DataError(f"{place} has the parts {shown} and none of these names says which is for training; "
                              f"choose one: --split {names[0]}")  # fmt: skip
         return found or tuple(names)
     if wanted in names:
@@ -218,7 +218,7 @@ def check_shards(files: Iterable[str], where: str) -> None:
             wanted = set(range(min(numbers), max(numbers))) if min(numbers) <= 1 else set()
         if missing := sorted(wanted - numbers):
             there_are = f"{len(numbers)} of {len(wanted | numbers)} files of '{name or 'one dataset'}'"
-            raise InputError(f"'{where}' has {there_are} (number {missing[0]} is missing); complete the download")
+            raise DataError(f"'{where}' has {there_are} (number {missing[0]} is missing); complete the download")
 
 
 @dataclass

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from fennec.errors import InputError, said
+from fennec.errors import DataError, InputError, said
 
 from . import kinds
 from .datasets import count
@@ -82,9 +82,7 @@ def read_table(content: bytes | Path, name: str) -> Table:
         if kinds.suffix(name) in (".jsonl", ".ndjson"):
             rows = [json.loads(line) for line in text.splitlines() if line.strip()]
             if any(not isinstance(row, dict) for row in rows):
-                raise InputError(
-                    f'\'{name}\' has a line that is no object; expected lines such as {{"image": "0.png"}}'
-                )
+                raise DataError(f'\'{name}\' has a line that is no object; expected lines such as {{"image": "0.png"}}')
             frame = pd.DataFrame(rows, dtype=object)
         else:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -95,7 +93,7 @@ def read_table(content: bytes | Path, name: str) -> Table:
     except InputError:
         raise
     except Exception as error:  # of foreign readers on what may be anything
-        raise InputError(f"'{name}' is not a readable table: {said(error) or type(error).__name__}") from error
+        raise DataError(f"'{name}' is not a readable table: {said(error) or type(error).__name__}") from error
     frame.columns = [str(column).strip() for column in frame.columns]
     return Table(name, frame)
 
@@ -149,7 +147,7 @@ def _whole_rows(text: str, separator: str, name: str, n_skipped: int) -> str:
     if longer is not None:
         if all_longer and len(set(firsts)) == len(firsts) and all(cell.isdigit() for cell in firsts):
             return f"row{separator}{text}"
-        raise InputError(
+        raise DataError(
             f"line {longer[0]} of '{name}' has {count(len(longer[1]), 'cell')} and the header "
             f"({separator.join(header)[:60]}) has {len(header)}; put text that holds '{separator}' into quotes"
         )
@@ -164,7 +162,7 @@ def _are_pictures(title: str, cell: str) -> bool:
 
 def no_header(name: str, header: Sequence[str], line: int = 1) -> InputError:
     """Why a table is refused whose first line is a row."""
-    return InputError(
+    return DataError(
         f"line {line} of '{name}' names a picture and no columns ({', '.join(header)[:60]}); write a header above it, "
         "such as image,label"
     )
@@ -190,7 +188,7 @@ def _read_parquet(content: bytes | Path, name: str) -> Table:
         pictures = tuple(column for column in held if _holds_pictures(file, column)) or tuple(held)
         frame = file.read(columns=[column for column in schema.names if column not in pictures]).to_pandas()
     except Exception as error:  # of a foreign reader on what may be anything
-        raise InputError(f"'{name}' is not a readable parquet file: {said(error) or type(error).__name__}") from error
+        raise DataError(f"'{name}' is not a readable parquet file: {said(error) or type(error).__name__}") from error
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
     except (KeyError, ValueError, TypeError):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fennec.errors import FennecError, InputError
+from fennec.errors import DataError, FennecError
 
 from .datasets import ImageDataset, ReadReport, iter_images, sample
 from .open import open_dataset
@@ -58,12 +58,12 @@ def open_task(source: str, *, n_train: int = 1000, n_test: int = 1000, seed: int
     """
     whole = open_dataset(source)
     if whole.labels is None:
-        raise InputError(f"{whole.taken}; a model cannot be trained on '{source}' without labels")
+        raise DataError(f"{whole.taken}; a model cannot be trained on '{source}' without labels")
     test = _test_part(source, whole)
     if test is None:
         held = _fifth(whole.labels)
         if not len(held):
-            raise InputError(f"'{source}' has no test part and fewer than 5 images of every class; give it a test part")
+            raise DataError(f"'{source}' has no test part and fewer than 5 images of every class; give it a test part")
         whole = replace(whole, taken=replace(whole.taken, notes=(*whole.taken.notes, f"no test part: {HELD_OUT}")))
         train, test = _part(whole, np.setdiff1d(np.arange(len(whole)), held)), _part(whole, held)
     else:
@@ -73,10 +73,10 @@ def open_task(source: str, *, n_train: int = 1000, n_test: int = 1000, seed: int
     assert train.labels is not None
     assert test.labels is not None
     if len(np.unique(train.labels)) < 2:
-        raise InputError(f"'{source}' has one class, '{train.class_names[train.labels[0]]}'; expected at least two")
+        raise DataError(f"'{source}' has one class, '{train.class_names[train.labels[0]]}'; expected at least two")
     unknown = sorted({test.class_names[label] for label in np.unique(test.labels)} - set(train.class_names))
     if unknown:
-        raise InputError(f"class '{unknown[0]}' of '{source}' has test images but no training images")
+        raise DataError(f"class '{unknown[0]}' of '{source}' has test images but no training images")
     number = {name: label for label, name in enumerate(train.class_names)}
     labels = np.array([number[test.class_names[label]] for label in test.labels], dtype=np.int64)
     # One range of 16-bit and float pictures for both parts, found in the training part.
@@ -119,7 +119,7 @@ def _test_part(source: str, train: ImageDataset) -> ImageDataset | None:
             return replace(found, taken=replace(found.taken, notes=(*found.taken.notes, *notes)))
         unlabelled += names
     if unlabelled:
-        raise InputError(
+        raise DataError(
             f"the test part '{unlabelled[0]}' of '{source}' has no labels, so no model can be tested on it; give it "
             f"labels, or give the part '{train.taken.part}' alone, of which {HELD_OUT}"
         )

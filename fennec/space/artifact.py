@@ -7,6 +7,7 @@ file that was changed from one of another version. A space without a manifest wa
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +16,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from fennec import __version__
-from fennec.errors import ArtifactError, InputError, UnknownTaskError, UnwritableError, did_you_mean
-from fennec.files import MANIFEST, as_json, find_file, read_together, with_manifest, write_together
+from fennec.errors import (
+    AbsentError,
+    ArtifactError,
+    InputError,
+    UnknownTaskError,
+    UnreadableError,
+    UnwritableError,
+    did_you_mean,
+)
+from fennec.files import MANIFEST, as_json, find_file, make_folder, read_together, with_manifest, write_together
 from fennec.settings import data_dir
 from fennec.typed import (
     LARGE,
@@ -178,10 +187,7 @@ def save_space(space: TransferSpace, folder: str | Path, *, proxy: Proxy | None 
         proxy = Proxy.load(BUNDLED)
     if proxy.fingerprint != kernel.fingerprint:
         raise InputError(f"the recommender was fitted with proxy '{kernel.proxy}', not with '{proxy.name}'")
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)  # what cannot be written need not be made
-    except OSError as error:
-        raise ArtifactError(f"cannot write '{folder}' ({error.strerror}); give another place") from error
+    make_folder(Path(folder))  # what cannot be written need not be made
     config = {
         "format_version": FORMAT_VERSION,
         "fennec_version": __version__,
@@ -228,9 +234,13 @@ def load_space(folder: str | Path, kind: type[Space], *, proxy: Proxy | None = N
         proxy: checked against the stored fingerprint and check vector when given.
 
     Raises:
-        ArtifactError: missing, damaged, changed, of another format, or made with another proxy.
+        AbsentError: there is no such folder.
+        ArtifactError: it holds none, or one that is damaged, changed, of another format, or made with another proxy.
+        UnreadableError: there is no right to read it.
     """
     source = Path(folder)
+    if not os.path.lexists(source):
+        raise AbsentError(f"no recommender in '{folder}' (there is no such folder); make one with 'fennec fit'")
     if not find_file(source, "config.json").is_file():
         raise ArtifactError(f"no recommender in '{folder}' (config.json is missing); make one with 'fennec fit'")
     try:
@@ -246,6 +256,8 @@ def load_space(folder: str | Path, kind: type[Space], *, proxy: Proxy | None = N
         space = _build(config, tensors, kind)
     except _OtherFormatError as error:
         raise ArtifactError(f"'{folder}' {error}") from error
+    except UnreadableError:
+        raise
     except (OSError, ArtifactError) as error:
         raise ArtifactError(
             f"the recommender in '{folder}' is damaged ({error}); make it again with 'fennec fit'"

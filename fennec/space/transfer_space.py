@@ -20,7 +20,7 @@ from sklearn.utils.extmath import randomized_svd
 from sklearn.utils.validation import check_is_fitted
 
 from fennec.checkpoints.catalog import Catalog, load_catalog
-from fennec.errors import InputError, UnknownModelError, did_you_mean
+from fennec.errors import DataError, InputError, UnknownModelError, did_you_mean
 from fennec.evidence.matrix import TransferMatrix
 from fennec.evidence.scores import GENERAL, matrix_scores, study_name
 from fennec.tasks.embedding import TaskEmbedding
@@ -130,7 +130,7 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
                 raise UnknownModelError(f"cannot place '{model}': it is not in the catalog; see 'fennec add-model'")
         if isinstance(results, TransferMatrix):
             if results.n_tasks < 2:
-                raise InputError(f"a recommender needs at least 2 tasks; matrix '{results.name}' has {results.n_tasks}")
+                raise DataError(f"a recommender needs at least 2 tasks; matrix '{results.name}' has {results.n_tasks}")
             protocol = protocol or results.protocol
             study = results.name if study is None else study
             results = matrix_scores(results)

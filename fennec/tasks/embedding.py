@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fennec.errors import InputError
+from fennec.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from fennec.images.datasets import ImageDataset, ReadReport, Taken
@@ -313,6 +313,6 @@ def finished(
     """
     report.check_enough(dataset.name)
     if embedding is None:
-        raise InputError(f"'{dataset.name}' has no images")
+        raise DataError(f"'{dataset.name}' has no images")
     taken = replace(dataset.taken, n_flat=report.n_flat)
     return replace(embedding, skipped=tuple(report.skipped), seconds=seconds, taken=taken)

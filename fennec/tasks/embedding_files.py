@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fennec.errors import ArtifactError, InputError, did_you_mean
-from fennec.files import as_json, as_text, read_file, write_whole
+from fennec.errors import AbsentError, ArtifactError, InputError, did_you_mean
+from fennec.files import as_json, as_text, damaged, read_file, write_whole
 from fennec.settings import cache_dir, data_dir
 from fennec.typed import Table, check_between, check_tensors, read_json, read_tensors, typed
 
@@ -94,18 +94,17 @@ def load_embeddings(path: str | Path) -> dict[str, TaskEmbedding]:
     """Read what `save_embeddings` wrote.
 
     Raises:
-        ArtifactError: the file is missing, damaged, or of a newer format.
+        AbsentError: there is no such file.
+        ArtifactError: it is damaged, or of a newer format.
     """
     if not Path(path).exists():
-        raise ArtifactError(f"no task embeddings at {path}; make them with 'fennec embed --known'")
-    try:
+        raise AbsentError(f"no task embeddings at {path}; make them with 'fennec embed --known'")
+    with damaged(str(path), "make it again or fetch it again"):
         tensors, texts = read_tensors(read_file(Path(path), limit=LIMIT))
         stored = read_json(texts.get("fennec", "{}").encode())
         version = stored.get("format_version") if isinstance(stored, dict) else None
         if version == FORMAT_VERSION:
             return _embeddings(typed(Header, stored, where="its header"), tensors)
-    except (OSError, ArtifactError, InputError) as error:
-        raise ArtifactError(f"{path} is damaged ({error}); make it again or fetch it again") from error
     raise ArtifactError(
         f"{path} has format version {str(version)[:20]}, this Fennec reads {FORMAT_VERSION}; "
         "upgrade with 'pip install -U fennec-recommender'"

@@ -13,7 +13,7 @@ from pathlib import Path
 from fennec.bench.cells import Cell, Record, iter_records, read_record
 from fennec.bench.protocols import Protocol
 from fennec.bench.run import Job, note_tasks, read_tasks
-from fennec.errors import InputError
+from fennec.errors import DataError
 
 SEED = 0
 
@@ -46,7 +46,7 @@ class Journal:
             protocol: of the trials.
 
         Raises:
-            InputError: the folder holds results on other datasets only, or on this one with other images.
+            DataError: the folder holds results on other datasets only, or on this one with other images.
             FennecError: it cannot be written to.
         """
         root = Path(folder)
@@ -54,7 +54,7 @@ class Journal:
         found = next((task for task, other in tasks.items() if _same(other, source)), None)
         if found is None and tasks:
             others = ", ".join(f"'{task}' ({other})" for task, other in tasks.items())
-            raise InputError(f"'{folder}' holds results on {others}, not on '{source}'; give another folder with --out")
+            raise DataError(f"'{folder}' holds results on {others}, not on '{source}'; give another folder with --out")
         journal = cls(root, found or name, source if found is None else tasks[found], protocol)
         for record in journal.records().values():
             before = record.get("data", {})
@@ -62,12 +62,12 @@ class Journal:
             if part is None:
                 continue
             then, now = ("other pictures", "these") if part == "pictures" else (f"'{before[part]}'", f"'{data[part]}'")
-            raise InputError(
+            raise DataError(
                 f"'{folder}' holds results on {then}, but now it is {now}: results on other images do not compare; "
                 "give another folder with --out"
             )
         if root.is_dir() and not tasks and any(iter_records(root)) and not journal.records():
-            raise InputError(f"'{folder}' holds results, but none on '{source}'; give another folder with --out")
+            raise DataError(f"'{folder}' holds results, but none on '{source}'; give another folder with --out")
         note_tasks(root, [journal.job("")])
         return journal
 

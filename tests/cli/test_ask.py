@@ -32,7 +32,7 @@ def test_recommend__portfolio__said_and_not_mixed_with_reranking(run: Run) -> No
     assert any("tried together" in note for note in document["notes"])
     assert 0 <= document["resemblance"] <= 1
     code, _, error = run("recommend", "sklearn:digits", "--portfolio", "--rerank", 3)
-    assert code == 1
+    assert code == 2
     assert "take one of them" in one_line(error)
 
 
@@ -60,7 +60,7 @@ def test_recommend__protocol_and_where__respected(run: Run) -> None:
 def test_recommend__whole_study_under_one_protocol__its_models(run: Run) -> None:
     arguments = ("recommend", "sklearn:digits", "--max-images", 20, "--study", "mieb_image")
     code, _, error = run(*arguments)
-    assert code == 1
+    assert code == 2
     assert "give --protocol, one of linear_probe, zero_shot, retrieval, clustering" in one_line(error)
     document = json.loads(run(*arguments, "--protocol", "linear_probe", "--measured-only", "--json")[1])
     assert document["hub"] == "mieb_image"
@@ -200,7 +200,7 @@ def test_recommend__rerank__best_scored_and_merged(
     assert any("2 of the 3 best were scored by forward passes (ncc)" in note for note in document["notes"])
     assert any("ours: " in note for note in document["notes"])
     code, _, error = run(*arguments, "--rerank", 1)
-    assert code == 1
+    assert code == 2
     assert "'ours' cannot be run here" in one_line(error) or "unknown model 'ours'" in one_line(error)
 
 
@@ -217,5 +217,5 @@ def test_recommend__rerank__best_scored_and_merged(
 )
 def test_score__unusable_request__one_line(run: Run, image_folder: Path, arguments: tuple, message: str) -> None:
     code, out, error = run("score", image_folder, *arguments)
-    assert (code, out) == (1, "")
+    assert (code, out) == (1 if message == "cannot download" else 2, "")
     assert message in one_line(error)

@@ -31,7 +31,7 @@ def test_recommend__time_memory_and_terms__respected(run: Run) -> None:
     assert len(models) == 10
     assert all(m["train_minutes"] < 1 and m["memory_gb"] < 4 and m["terms"] == "open" for m in models)
     code, _, error = run(*DIGITS, "--where", "train_minute < 30")
-    assert code == 1
+    assert code == 2
     assert "did you mean 'train_minutes'" in one_line(error)
     code, _, error = run(*DIGITS, "--where", "train_minutes < 0.0001")
     assert code == 3
@@ -40,10 +40,10 @@ def test_recommend__time_memory_and_terms__respected(run: Run) -> None:
 
 def test_recommend__device_class_that_is_not__nearest_offered(run: Run) -> None:
     code, _, error = run(*DIGITS, "--device-class", "rtx390")
-    assert code == 1
+    assert code == 2
     assert "unknown device class 'rtx390'; did you mean 'rtx3090'" in one_line(error)
     code, _, error = run(*DIGITS, "--device-class", "here")
-    assert code == 1
+    assert code == 2
     assert "calibrate" in one_line(error)
 
 
@@ -68,5 +68,5 @@ def test_calibrate__then_here__scaled_minutes(run: Run, tmp_path: Path, monkeypa
     for one, other in zip(here, there, strict=True):
         assert one["train_minutes"] == pytest.approx(found["training"] * other["train_minutes"])
     code, _, error = run("calibrate", "--like", "rtx")
-    assert code == 1
+    assert code == 2
     assert "unknown device class 'rtx'" in one_line(error)

@@ -64,23 +64,47 @@ def test_add__name_of_the_file__patch_and_files(run: Run, ours: Path) -> None:
     assert (made["study"], made["n_cells"], made["patch"]) == ("our_results", 3, "our_results/our_results.patch")
     assert Path(made["patch"]).read_text().count("diff --git") == 3
     assert "models that the catalog lacks: 1" in error
-    assert run("evidence", "add", ours, *SAID, "-q", "-o", "elsewhere")[2] == ""
+    assert "models that the catalog lacks" in run("evidence", "add", ours, *SAID, "-q", "-o", "elsewhere")[2]
     assert Path("elsewhere/our_results.patch").exists()
 
 
+def test_add__again__replaced_and_said_unless_somebody_changed_it(run: Run, ours: Path) -> None:
+    assert run("evidence", "add", ours, *SAID)[0] == 0
+    ours.write_text(GOOD.replace("0.7", "0.8"))
+    code, _, error = run("evidence", "add", ours, *SAID)
+    assert code == 0
+    assert "replaced what was made of 'our_results'" in error
+    assert "0.8" in Path("our_results/our_results.csv").read_text()
+    card = Path("our_results/our_results.md")
+    card.write_text(card.read_text() + "by hand\n")
+    code, _, error = run("evidence", "add", ours, *SAID)
+    assert code == 1
+    assert "changed by hand" in one_line(error.splitlines()[-1])
+    assert card.read_text().endswith("by hand\n")
+    (ours.parent / "photos").mkdir()
+    (ours.parent / "photos" / "cat.png").write_text("")
+    code, _, error = run("evidence", "add", ours, *SAID, "-o", "photos")
+    assert code == 1
+    assert "'photos' holds 'cat.png'" in error
+    assert [path.name for path in (ours.parent / "photos").iterdir()] == ["cat.png"]
+
+
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "code", "message"),
     [
-        (("check", "nowhere.csv"), "no file nowhere.csv; expected a CSV with the columns model, task, value"),
-        (("check", "."), "is no regular file"),
-        (("check", "Our Results.csv", "--unit", "percents"), "did you mean 'percent'"),
-        (("add", "Our Results.csv", *SAID[:4], "--licence", "CC-BY-NC-4.0"), "cannot travel"),
-        (("add", "Our Results.csv", *SAID, "--tasks", "nowhere.csv"), "no file nowhere.csv"),
-        (("export", "Our Results.csv"), "is a file"),
+        (("check", "nowhere.csv"), 2, "no file nowhere.csv; expected a CSV with the columns model, task, value"),
+        (("check", "."), 1, "is no regular file"),
+        (("check", "Our Results.csv", "--unit", "percents"), 2, "did you mean 'percent'"),
+        (("add", "Our Results.csv", *SAID[:4], "--licence", "CC-BY-NC-4.0"), 2, "cannot travel"),
+        (("add", "Our Results.csv", *SAID, "--tasks", "nowhere.csv"), 2, "no file nowhere.csv"),
+        (("export", "Our Results.csv"), 1, "is a file"),
+        (("html", "nowhere/all.html"), 2, "no folder 'nowhere'"),
     ],
 )
-def test_evidence__bad_input__one_line(run: Run, ours: Path, arguments: tuple[str, ...], message: str) -> None:
-    code, out, error = run("evidence", *arguments)
-    assert (code, out) == (1, "")
+def test_evidence__bad_input__one_line(
+    run: Run, ours: Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    seen, out, error = run("evidence", *arguments)
+    assert (seen, out) == (code, "")
     assert message in one_line(error)
     assert [path.name for path in Path().iterdir()] == ["Our Results.csv"]  # nothing half-written

@@ -45,11 +45,11 @@ def test_similar__known_and_unknown_names__list_or_one_line(run: Run) -> None:
     assert all(-1 <= row["similarity"] <= 1 for row in found)
     assert run("similar", "timm:resnet50.a1_in1k", "-n", 3, "--json")[1] == out
     code, out, error = run("similar", "timm:resnet5000")
-    assert code == 1
+    assert code == 2
     assert out == ""
     assert "did you mean" in one_line(error)
     code, _, error = run("similar", "hf:Ahmed9275/ALL-2")
-    assert code == 1
+    assert code == 2
     assert "its network is not known" in one_line(error)
 
 
@@ -74,5 +74,5 @@ def test_add_model__then_recommend__placed_by_relatives(
         load_catalog.cache_clear()
         load_known_vectors.cache_clear()
     code, _, error = run("add-model", "nothing_like_this")
-    assert code == 1
+    assert code == 2
     assert "expected timm:NAME" in one_line(error)

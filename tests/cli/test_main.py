@@ -47,21 +47,21 @@ def test_completion__bash__offers_the_command() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("recommend", "nowhere"), 1, "no dataset at 'nowhere'"),
-        (("recommend", ""), 1, "empty string"),
-        (("recommend", "sklearn:digits", "--hub", "hf18"), 1, "did you mean 'hf180'"),
-        (("recommend", "sklearn:digits", "--protocol", "tune"), 1, "did you mean 'finetune'"),
-        (("recommend", "sklearn:digits", "--proxy", "fenec"), 1, "unknown proxy"),
-        (("recommend", "sklearn:digits", "--where", "size < 3"), 1, "unknown column 'size'"),
+        (("recommend", "nowhere"), 2, "no dataset at 'nowhere'"),
+        (("recommend", ""), 2, "empty string"),
+        (("recommend", "sklearn:digits", "--hub", "hf18"), 2, "did you mean 'hf180'"),
+        (("recommend", "sklearn:digits", "--protocol", "tune"), 2, "did you mean 'finetune'"),
+        (("recommend", "sklearn:digits", "--proxy", "fenec"), 2, "unknown proxy"),
+        (("recommend", "sklearn:digits", "--where", "size < 3"), 2, "unknown column 'size'"),
         (("recommend", "sklearn:digits", "--where", "params < 3"), 3, "loosen the condition"),
-        (("recommend", "sklearn:digits", "--space", "nowhere"), 1, "no recommender in 'nowhere'"),
-        (("recommend", "sklearn:digits", "--known", "nowhere.csv"), 1, "no file nowhere.csv"),
-        (("explain", "sklearn:digits", "timm:resnet5O"), 1, "did you mean"),
+        (("recommend", "sklearn:digits", "--space", "nowhere"), 2, "no recommender in 'nowhere'"),
+        (("recommend", "sklearn:digits", "--known", "nowhere.csv"), 2, "no file nowhere.csv"),
+        (("explain", "sklearn:digits", "timm:resnet5O"), 2, "did you mean"),
         (("models", "--where", "params < 3"), 3, "loosen"),
-        (("tasks", "--hub", "hf18"), 1, "did you mean 'hf180'"),
-        (("embed",), 1, "either a dataset or --known"),
-        (("fit", "x", "--results", "nowhere.csv"), 1, "no file nowhere.csv"),
-        (("evaluate", "--hub", "cnn11", "--method", "fenec"), 1, "did you mean 'fennec'"),
+        (("tasks", "--hub", "hf18"), 2, "did you mean 'hf180'"),
+        (("embed",), 2, "either a dataset or --known"),
+        (("fit", "x", "--results", "nowhere.csv"), 2, "no file nowhere.csv"),
+        (("evaluate", "--hub", "cnn11", "--method", "fenec"), 2, "did you mean 'fennec'"),
     ],
 )
 def test_command__bad_input__one_line_and_code(run: Run, arguments: tuple, code: int, message: str) -> None:
@@ -135,7 +135,7 @@ def test_names__markup_formulas_and_odd_bytes__shown_as_they_are(run: Run, monke
 @pytest.mark.parametrize("option", ["--html", "--where", "--space", "--known", "--split", "--weights", "--protocol"])
 def test_option__empty_string__refused(run: Run, option: str) -> None:
     code, _, error = run("recommend", "photos", option, "")
-    assert code == 1
+    assert code == 2
     assert f"{option} is an empty string" in one_line(error)
 
 

@@ -52,3 +52,15 @@ def test_cli__bench_then_fit_then_recommend__ones_own_history(bench: dict[str, s
     wrong = runner.invoke(app, ["bench", "own", "--models", "a", "--task", "nothing", *options])
     assert isinstance(wrong.exception, InputError)
     assert "expects NAME=DATASET" in str(wrong.exception)
+
+
+def test_bench__a_cell_that_failed__said_with_its_reason_now_and_when_run_again(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_text("no picture")
+    arguments = ("bench", tmp_path / "own", "--models", "timm:test_vit.r160_in1k", "--task", f"a={tmp_path}/photos")
+    for cells in ("1 measured now, 0 there before", "0 measured now, 1 there before"):
+        code, out, error = run(*arguments, "--engine", "serial", "--device", "cpu")
+        assert code == 1
+        assert f"1 cells: {cells}, 0 held by another run, 1 failed" in out
+        assert "a model cannot be trained on" in error
+        assert error.splitlines()[-1].startswith("fennec: 1 of 1 cells failed (")

@@ -56,6 +56,6 @@ def test_search__bad_requests__one_line(run: Run, lab: Lab, photos: Path) -> Non
         ("--address", "auto", "give it with --engine ray"),
     ):
         code, _, errors = run("search", photos, "--budget", "1 models", option, value, "-q")
-        assert code == 1
+        assert code == 2
         assert message in one_line(errors)
     assert not lab.measured

@@ -14,9 +14,9 @@ from fennec.cli.main import app
 LINE = 'pets: 6 pictures, 2 classes (cat 3, dog 3), part "Train"; not read: 1 .psd'
 
 
-def call(*arguments: object) -> Result:
+def call(*arguments: object, code: int = 0) -> Result:
     done = CliRunner().invoke(app, list(map(str, arguments)))
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == code, done.output
     return done
 
 
@@ -45,8 +45,9 @@ def test_recommend_and_embed__line_on_standard_error_and_in_json(pets: Path, tmp
 def test_bench__test_part_without_labels__said_before_and_recorded(pets: Path, tmp_path: Path) -> None:
     task = f"pets={pets}"
     done = call(
-        "bench", tmp_path / "out", "--models", "timm:resnet18.a1_in1k", "--task", task, "--engine", "serial", "--json"
-    )
+        "bench", tmp_path / "out", "--models", "timm:resnet18.a1_in1k", "--task", task, "--engine", "serial", "--json",
+        code=1,
+    )  # fmt: skip
     reason = json.loads(done.stdout)["data"]["pets"]["error"]
     assert "the test part 'Test' of" in reason
     assert reason in done.stderr

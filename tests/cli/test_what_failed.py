@@ -137,7 +137,7 @@ def test_score__every_score_undefined__one_line_and_nothing_to_recommend(
 )
 def test_score__unusable_metric__one_line(run: Run, image_folder: Path, metric: str, message: str) -> None:
     code, out, error = run("score", image_folder, "--models", "testnets:good", "--metric", metric)
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert message in one_line(error)
 
 
@@ -163,7 +163,7 @@ def test_recommend__two_known_results_of_one_model__refused(
 def test_score__weights_of_another_model__one_line(run: Run, image_folder: Path) -> None:
     arguments = ("--models", "timm:resnet18.a1_in1k", "--weights", "timm:resnet34.a1_in1k=w.pth")
     code, out, error = run("score", image_folder, *arguments)
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert "names 'timm:resnet34.a1_in1k', which is not among --models" in one_line(error)
 
 

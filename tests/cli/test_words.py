@@ -71,7 +71,7 @@ def test_recommend__ten_thousand_classes_in_a_file__answered(run: Run, tmp_path:
 )
 def test_recommend__not_usable__one_line(run: Run, arguments: tuple[object, ...], message: str) -> None:
     code, out, error = run(*arguments)
-    assert code == 1
+    assert code == 2
     assert not out
     assert message in one_line(error)
 

@@ -101,7 +101,10 @@ def test_contribute__read_by_the_script_that_builds_the_evidence__models_that_th
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": "lab24"}, "study 'lab24' is there already; give another --name"),
+        ({"name": "lab24"}, "hub 'lab24' is there already; give another --name"),
+        ({"name": "vit13"}, "hub 'vit13' is there already"),
+        ({"name": "all"}, "'all' is there already"),
+        ({"name": "s1"}, "expected 3 to 61 small letters"),
         ({"name": "../evil"}, "is no name of a study"),
         ({"title": " "}, "--title is empty"),
         ({"paper": "a | b"}, "--paper is 'a | b'; expected one line"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fennec.errors import InputError
+from fennec.errors import DataError, InputError
 from fennec.evidence import export
 from fennec.evidence.export import COLUMNS, evidence_table, export_evidence
 from fennec.evidence.scores import MINIATURES
@@ -81,7 +81,8 @@ def test_export__foreign_files__refused_and_left(tmp_path: Path) -> None:
 def test_export__fails_half_way__nothing_left_and_the_old_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = tmp_path / "data"
     old.mkdir()
-    (old / "README.md").write_text("old")
+    for name in ("README.md", "croissant.json", "evidence.parquet"):
+        (old / name).write_text("old")
     files = iter([("evidence.parquet", b"new")])
 
     class Full(dict[str, bytes]):
@@ -93,4 +94,11 @@ def test_export__fails_half_way__nothing_left_and_the_old_kept(tmp_path: Path, m
     with pytest.raises(OSError, match="No space left"):
         export_evidence(old)
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
-    assert [(path.name, path.read_text()) for path in old.iterdir()] == [("README.md", "old")]
+    assert [path.read_text() for path in old.iterdir()] == ["old"] * 3
+
+
+def test_export__folder_with_a_page_of_somebody_else__left_alone(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(DataError, match=r"holds 'README.md'"):
+        export_evidence(tmp_path)
+    assert (tmp_path / "README.md").read_text() == "mine"

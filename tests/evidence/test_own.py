@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fennec.checkpoints.catalog import load_catalog
-from fennec.errors import InputError, UnknownModelError
+from fennec.errors import DataError, InputError
 from fennec.evidence.own import own_matrix
 
 
@@ -45,7 +45,7 @@ def test_own_matrix__one_misspelled__nearest_offered(tmp_path: Path) -> None:
 
 def test_own_matrix__name_of_several_weights__line_and_candidates(tmp_path: Path) -> None:
     text = "model;task;value\nnosuch9;a;0,9\nresnet50;a;0,8\n"  # the unknown name before it hides nothing
-    with pytest.raises(UnknownModelError, match=r"ours.csv line 3: 'resnet50' means 19 sets of weights: timm:resnet50"):
+    with pytest.raises(DataError, match=r"ours.csv line 3: 'resnet50' means 19 sets of weights: timm:resnet50"):
         own_matrix(write(tmp_path, text))
 
 
