@@ -96,6 +96,8 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"'{path}' is longer than names of files may be; give another place") from error
         advice = "make room or give another place" if error.errno in NO_ROOM else "give another place"
         raise UnwritableError(f"cannot write '{path}' ({_obstacle(path, error)}); {advice}") from error
 

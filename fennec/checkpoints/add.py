@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fennec.architectures.added import added_models, read_added
+from fennec.architectures.added import AddedModel, added_models, read_added
 from fennec.architectures.build import build_architecture, family_of
 from fennec.architectures.vectors import load_known_vectors
-from fennec.errors import DataError
-from fennec.files import change_json
+from fennec.errors import ArtifactError, DataError
+from fennec.files import as_json, change_json
 from fennec.settings import data_dir
+from fennec.typed import read_json, typed
 
 from .catalog import load_catalog
 from .encoders import Encoder
@@ -53,6 +54,7 @@ def add_model(
     Raises:
         InputError: the name cannot be read, the network cannot be traced, or the vocabulary lacks a word.
         UnknownModelError: timm has no such architecture.
+        DataError: the network has no parameters before its head, or a text is too long.
     """
     from fennec.architectures.archi2vec import Archi2Vec
     from fennec.architectures.graph import graph_of, load_known_graphs
@@ -92,6 +94,11 @@ def add_model(
         encoder = Archi2Vec.load(data_dir() / "archi2vec.safetensors")
         vectors = encoder.encode([graph])
         entry |= {"vector": vectors[0].tolist(), "quality": float(encoder.quality(vectors)[0])}
+    try:
+        stored = read_json(as_json({model: entry}).encode())  # what could not be read again would end every command
+        typed(dict[str, AddedModel], stored, where="the catalog", more=True)
+    except ArtifactError as error:
+        raise DataError(f"{error}; give a network with parameters before its head, and short texts") from error
     change_json(added_models(), lambda: {**read_added(), model: entry})
     load_catalog.cache_clear()
     load_known_vectors.cache_clear()

@@ -8,6 +8,7 @@ none.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import logging
 import sys
@@ -151,7 +152,7 @@ def main() -> None:
     except FennecError as error:
         _fail(error, error.exit_code)
     except OSError as error:
-        _fail(error, 1)
+        _fail(error, InputError.exit_code if error.errno in (errno.ENAMETOOLONG, errno.ENOENT) else 1)
     except UsageError as error:
         command = error.ctx.command_path if getattr(error, "ctx", None) else "fennec"
         message = error.format_message().replace("unexpected extra", "superfluous")

@@ -11,7 +11,7 @@ import pytest
 from fennec.architectures.vectors import load_known_vectors
 from fennec.checkpoints.add import add_model
 from fennec.checkpoints.catalog import load_catalog
-from fennec.errors import ArtifactError, InputError, UnknownModelError
+from fennec.errors import ArtifactError, DataError, InputError, UnknownModelError
 from fennec.evidence.hubs import load_matrix
 from fennec.space.recommender import Recommender
 
@@ -25,6 +25,9 @@ def small_net():
 
 def no_net():
     return 3
+
+def only_a_head():
+    return nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 10))
 
 def broken():
     raise OSError("no weights here")
@@ -77,10 +80,11 @@ def test_add_model__timm_name_of_a_known_network__shares_its_vector(home: Path) 
     [
         ("timm:resnet1800", UnknownModelError, "did you mean"),
         ("nothing", InputError, "expected timm:NAME"),
-        ("mynets:absent", InputError, "makes no network"),
+        ("mynets:absent", InputError, "'mynets' has no 'absent'"),
         ("no_such_module:net", InputError, "makes no network"),
         ("mynets:broken", InputError, "no weights here"),
         ("mynets:no_net", InputError, "makes a int"),
+        ("mynets:only_a_head", DataError, "'params' is 0; expected 1 to .*; give a network with parameters"),
     ],
 )
 def test_add_model__bad_request__one_line_and_nothing_written(
