@@ -99,7 +99,7 @@ class Cell:
             >>> Cell("timm:resnet18.a1_in1k", "pets", "finetune-1000-3668a1").path.as_posix()
             'finetune-1000-3668a1/pets/timm%3Aresnet18.a1_in1k.0.json'
         """
-        model, task = (quote(text, safe="-_.") for text in (self.model, self.task))
+        model, task = (quote(text, safe="-_.", errors="surrogatepass") for text in (self.model, self.task))
         return Path(self.protocol) / task / f"{model}.{self.seed}.json"
 
 

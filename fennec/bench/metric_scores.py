@@ -190,7 +190,7 @@ def score_results(
 
 
 def _path(root: Path, task: str) -> Path:
-    return root / "scores" / f"{quote(task, safe='-_.')}.json"
+    return root / "scores" / f"{quote(task, safe='-_.', errors='surrogatepass')}.json"
 
 
 def _read(root: Path, task: str) -> list[dict[str, Any]]:

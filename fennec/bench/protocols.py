@@ -277,7 +277,7 @@ def _check_classes(
     for label in np.setdiff1d(images.labels, labels):
         names = {images.items[int(position)] for position in np.flatnonzero(images.labels == label)}
         item, reason = next(pair for pair in lost if pair[0] in names)
-        raise InputError(
+        raise DataError(
             f"class '{images.class_names[label]}' of '{images.name}' has no image in the {part} part that can be read "
             f"({item}: {reason})"
         )

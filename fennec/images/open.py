@@ -177,7 +177,7 @@ def with_columns(source: str, image_column: str | None, label_column: str | None
         'skin.csv?label-column=dx'
     """
     asked = {"image-column": image_column, "label-column": label_column}
-    query = urlencode({key: column for key, column in asked.items() if column is not None})
+    query = urlencode({key: column for key, column in asked.items() if column is not None}, errors="surrogatepass")
     return source + ("&" if "?" in source else "?") + query if query else source
 
 
@@ -186,7 +186,7 @@ def _asked(text: str) -> tuple[str, dict[str, str]]:
     source, _, query = text.partition("?")
     if not query or _exists(Path(text)):
         return text, {}
-    asked = dict(parse_qsl(query))
+    asked = dict(parse_qsl(query, errors="surrogatepass"))
     for key in asked:
         if key not in ASKED:
             raise InputError(f"'{text}' asks for '{key}'{did_you_mean(key, ASKED)}; there are {', '.join(ASKED)}")

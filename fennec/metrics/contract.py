@@ -243,7 +243,7 @@ def find_device(device: str | None) -> torch.device:
     """
     try:
         place = torch.device(device or "cpu")
-        torch.empty(0, device=place)
+        torch.ones(1, device=place).sum().item()  # some hold no values
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device '{device}' cannot be used here ({str(error).splitlines()[0]}); try 'cpu'") from error
     return place

@@ -5,11 +5,12 @@ In: what a person types, such as `30m`. Out: `Budget`, and what one trial costs 
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
 from fennec.bench.protocols import FOLDS, Protocol
-from fennec.errors import InputError
+from fennec.errors import InputError, shown
 
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 UNITS = ("seconds", "passes", "models")
@@ -47,8 +48,8 @@ class Budget:
             found = cls(float(match[1]), "passes" if match[2] == "pass" else "models")
         else:
             raise InputError(f"budget is '{text}'; expected a time such as 30m or 1h30m, '50 passes' or '5 models'")
-        if found.amount <= 0:
-            raise InputError(f"budget is '{text}'; expected more than nothing")
+        if not 0 < found.amount < math.inf:
+            raise InputError(f"budget is '{shown(text)}'; expected more than nothing, and an end")
         return found
 
     def price(self, seconds: float, passes: float) -> float:

@@ -119,8 +119,8 @@ def search(
     """
     spend = Budget.parse(budget) if isinstance(budget, str) else budget
     effort = Protocol(protocol) if isinstance(protocol, str) else protocol
-    if worth < 0:
-        raise InputError(f"worth is {worth:g} points; expected 0 or more")
+    if not 0 <= worth <= 100:
+        raise InputError(f"worth is {worth:g} points; expected 0 to 100")
     images = open_task(dataset, n_train=effort.n_train, n_test=effort.n_test)
     data = images.identity()
     journal = Journal.open(out or f"{images.train.name}-search", dataset, images.train.name, data, effort)

@@ -55,9 +55,9 @@ def test_run_bench__other_dataset_under_a_known_name__refused(bench: dict[str, s
 def test_run_bench__failures__class_and_message_in_the_record(bench: dict[str, str], tmp_path: Path) -> None:
     alone = coloured(tmp_path / "alone", {"only": (1, 2, 3)}, 10)
     summary = run_bench(tmp_path / "r", make_jobs(["benchnets:small"], {"alone": str(alone)}, [PROBE]))
-    assert summary.failed == {"InputError": 1}
+    assert summary.failed == {"DataError": 1}
     (record,) = iter_records(tmp_path / "r")
-    assert (record["status"], record["error"]) == ("failed", "InputError")
+    assert (record["status"], record["error"]) == ("failed", "DataError")
     assert "has one class" in record["message"]
     with pytest.raises(InputError, match="holds no results"):
         results_frame(tmp_path / "r")
@@ -108,7 +108,7 @@ def test_run_bench__same_failure_of_several_cells__reason_once(bench: dict[str, 
     lines: list[str] = []
     run_bench(tmp_path / "r", jobs, report=lines.append)
     assert ["has one class" in line for line in lines] == [True, False]
-    assert "InputError, as said above" in lines[1]
+    assert "DataError, as said above" in lines[1]
     reason = describe(alone["alone"])["error"]
     run_bench(tmp_path / "r", jobs, retry=True, report=lines.append, said=[reason])
     assert not any("has one class" in line for line in lines[2:])

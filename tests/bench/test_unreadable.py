@@ -123,7 +123,7 @@ def test_run_bench__odd_networks_and_a_lost_class__failed_cells_and_the_others_m
     spoil(pets / "train" / "cats", 2)
     summary = run_bench(tmp_path / "r", make_jobs(odd_networks, {"pets": str(pets)}, [PROBE]), report=said.append)
     assert summary.measured == 4
-    assert summary.failed == {"ModelFailedError": 1, "InputError": 1, "KeyError": 1}
+    assert summary.failed == {"ModelFailedError": 1, "DataError": 1, "KeyError": 1}
     messages = {record["model"]: record.get("message", "") for record in iter_records(tmp_path / "r")}
     assert "gives a tuple, not a tensor" in messages["oddnets:pair"]
     assert messages["oddnets:leaves"] == "'oddnets:leaves' makes no network (SystemExit: usage: oddnets)"
@@ -131,7 +131,7 @@ def test_run_bench__odd_networks_and_a_lost_class__failed_cells_and_the_others_m
     assert "(2 images could not be read and were left out)" in said[-1]
     spoil(pets / "train" / "cats", 10)
     jobs = make_jobs(["oddnets:good"], {"lost": str(pets)}, [PROBE])
-    assert run_bench(tmp_path / "r", jobs, report=said.append).failed == {"InputError": 1}
+    assert run_bench(tmp_path / "r", jobs, report=said.append).failed == {"DataError": 1}
     assert "class 'cats' of" in said[-1]
 
 

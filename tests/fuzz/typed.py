@@ -105,6 +105,11 @@ BASES: dict[str, tuple[str, ...]] = {
     "bench": ("measured", "--models", "mine:net", "--task", "a=photos"),
     "compare": ("measured",),
     "evaluate": ("--study", "cnn11"),
+    "search": ("photos", "--budget", "1 models", "--out", "found"),
+    "evidence export": ("all",),
+    "evidence html": ("page.html",),
+    "evidence check": ("ours.csv",),
+    "evidence add": ("theirs.csv", "--title", "a", "--paper", "b", "--licence", "MIT", "-o", "out"),
     "push": ("nowhere", "a/b"),
     "pull": ("a/b", "pulled"),
     "ui": ("--no-browser",),
@@ -117,6 +122,9 @@ STOPS = (
     "fennec.evaluation.leave_one_study_out.leave_one_study_out",
     "fennec.space.recommender.Recommender.fit",
     "fennec.space.sharing.push",
+    "fennec.trials.loop._Loop.run",
+    "fennec.evidence.export.export_evidence",
+    "fennec.reports.leaderboard.leaderboard_html",
     "fennec.reports.ui.serve",
     "fennec.tasks.known_tasks._open",
 )
@@ -138,10 +146,12 @@ def nothing():
 
 
 def _place(folder: Path) -> None:
-    good_folder(folder / "photos")
+    good_folder(folder / "photos", 6)
     (folder / "mine.py").write_text(MINE)
     (folder / "exits.py").write_text("raise SystemExit(7)")
     (folder / "ours.csv").write_text("model,task,value\nmine:a,pets,0.5\nmine:b,pets,0.6\n")
+    rows = [f"mine:{name},dtd,0.{n}" for n, name in enumerate("abcd", start=5)]
+    (folder / "theirs.csv").write_text("\n".join(["model,task,value", *rows]))
     os.mkfifo(folder / "pipe")
 
 
