@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fennec.checkpoints.encoders import Encoder
-from fennec.errors import FennecError, InputError
+from fennec.errors import DataError, FennecError, InputError
 from fennec.forward.features import extract_features
 from fennec.forward.foreign import check_tolerable, stack, transform_all
 from fennec.images.datasets import ImageDataset, ReadReport, iter_images
