@@ -131,7 +131,8 @@ def _rows(
             lines.append(start)
             rows.append([cell or None for cell in cells])
     except csv.Error as error:
-        raise DataError(f"{path} line {reader.line_num} is not a readable CSV ({said(error)})") from error
+        advice = "; a quote that is opened must be closed" if '"' in text else ""
+        raise DataError(f"{path} line {end + 1} is not a readable CSV ({said(error)}{advice})") from error
     return header, lines, rows
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import re
 import struct
@@ -41,6 +42,8 @@ SMALL_MEMBER = 16 * MB  # up to here a member may be packed as tightly as it lik
 MAX_RATIO = 200  # unpacked to packed: no picture with something in it is beyond that
 LEAST_UNPACKED = 512 * MB  # of a packed tar, up to which its ratio is not looked at
 MAX_NAME, MAX_DEPTH = 1000, 60  # characters and folders of a member's name
+LOCAL_HEADER, CENTRAL_HEADER = 30, 46  # bytes of a zip's headers before the name
+UTF8_FLAG = 8  # of the second byte of their flags
 STEP = 2**12  # packed bytes of LZMA at a time: they become up to 7,000 times as much
 _LARGE = Lock()  # one member above `SMALL_MEMBER` is unpacked at a time
 _TAR_ENDINGS = (".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz")
@@ -124,14 +127,75 @@ def _stem(name: str) -> str:
     return re.sub(r"(?i)(\.tar)?\.(zip|tar|tgz|tbz2|txz|gz|bz2|xz)$", "", name)
 
 
+class _AnyNames(io.FileIO):
+    """A zip whose names may be bytes that are no UTF-8 although it says so, for which `zipfile` refuses all of it.
+
+    Their flag is cleared in what is read, so that `zipfile` takes them for code page 437, which has every byte.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.bad: set[bytes] = set()
+        self.listed = False
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Bytes of the file, but for that flag."""
+        at = self.tell()
+        data = super().read(-1 if size is None else size)
+        if not self.listed and data.startswith(b"PK\1\2"):  # the list of all members, read as one
+            return self._cleared(data)
+        if size == LOCAL_HEADER and data.startswith(b"PK\3\4") and self._is_bad(data[6:8], name := super().read(
+                int.from_bytes(data[26:28], "little"))):  # fmt: skip
+            data = data[:6] + _without_utf8(data[6:8]) + data[8:]
+            self.bad.add(name)
+        self.seek(at + len(data))
+        return data
+
+    def _cleared(self, data: bytes) -> bytes:
+        found, at = bytearray(data), 0
+        while data[at : at + 4] == b"PK\1\2" and len(data) >= at + CENTRAL_HEADER:
+            n_name, n_extra, n_comment = struct.unpack_from("<HHH", data, at + 28)
+            name = data[at + CENTRAL_HEADER : at + CENTRAL_HEADER + n_name]
+            if self._is_bad(data[at + 8 : at + 10], name):
+                found[at + 8 : at + 10] = _without_utf8(data[at + 8 : at + 10])
+                self.bad.add(name)
+            at += CENTRAL_HEADER + n_name + n_extra + n_comment
+        return bytes(found)
+
+    @staticmethod
+    def _is_bad(flags: bytes, name: bytes) -> bool:
+        if not flags[1] & UTF8_FLAG:
+            return False
+        try:
+            name.decode()
+        except UnicodeDecodeError:
+            return True
+        return False
+
+    def name_of(self, info: zipfile.ZipInfo) -> str:
+        """Name of a member; bytes that are no text as `os.fsdecode` has them."""
+        if info.flag_bits & UTF8_FLAG << 8 or not self.bad:
+            return info.filename
+        raw = info.orig_filename.encode("cp437")
+        return raw.decode("utf-8", "surrogateescape") if raw in self.bad else info.filename
+
+
+def _without_utf8(flags: bytes) -> bytes:
+    return bytes((flags[0], flags[1] & ~UTF8_FLAG))
+
+
 def _open_zip(path: Path) -> Tree:
     try:
-        archive = zipfile.ZipFile(path)
+        file = _AnyNames(path)
+        archive = zipfile.ZipFile(file)
         infos = archive.infolist()
     except Exception as error:  # of a foreign reader on what may be anything
         raise DataError(f"'{path}' is not a readable zip archive: {said(error) or type(error).__name__}") from error
+    file.listed = True
+    weakref.finalize(archive, file.close)
     # Some programs of Windows write `\` between folders.
-    inside = {info.filename.replace("\\", "/"): info for info in infos}
+    named = [(file.name_of(info).replace("\\", "/"), info) for info in infos]
+    inside = dict(named)
     members = {clean: info for name, info in inside.items() if not name.endswith("/") and (clean := _clean(path, name))}
 
     def load(name: str) -> bytes:
@@ -148,7 +212,14 @@ def _open_zip(path: Path) -> Tree:
 
     folders = (_clean(path, name) for name in inside if name.endswith("/"))
     return Tree(_stem(path.name), str(path), sorted(members), load, mark, empty=_empty(folders, members),
-                notes=_left_out(inside))  # fmt: skip
+                notes=(*_left_out(inside), *_named_twice(name for name, _ in named)))  # fmt: skip
+
+
+def _named_twice(names: Iterable[str]) -> tuple[str, ...]:
+    """A note on members of one name, of which the last counts."""
+    twice = [name for name, times in Counter(names).items() if times > 1 and not name.endswith("/")]
+    more = f" and {len(twice) - 1:,} more" if len(twice) > 1 else ""
+    return (f"'{shown(twice[0])}'{more} is in the archive several times: the last was taken",) if twice else ()
 
 
 def _check_size(size: int, packed: int) -> None:
@@ -230,6 +301,7 @@ class _Tar:
             self._unpack(path, opener)
         self.members: dict[str, tuple[int, int]] = {}
         self.folders: list[str] = []
+        n_times: Counter[str] = Counter()
         for member in self._headers():
             if member.isdir():
                 self.folders.append(member.name)
@@ -237,7 +309,9 @@ class _Tar:
                 if member.linkname in self.members:
                     self.members[member.name] = self.members[member.linkname]
             elif member.isfile():
+                n_times[member.name] += 1
                 self.members[member.name] = (member.offset_data, member.size)
+        self.notes += _named_twice(n_times.elements())
         self.lock = Lock()  # one file position for all threads
 
     def _unpack(self, path: Path, opener: Callable[..., Any]) -> None:

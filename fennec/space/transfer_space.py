@@ -309,7 +309,8 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
             for row, name in enumerate(self.models_):
                 if id_of(name) == asked:
                     return row
-        raise UnknownModelError(f"model '{model}' has no place in '{self.name_}'{did_you_mean(model, self.models_)}")
+        near = did_you_mean(model, self.models_)
+        raise UnknownModelError(f"model '{model}' is none of the {len(self.models_)} of this space{near}")
 
     def resemblance(self, task: Task | None) -> float:
         """How much known tasks say about what is special to a new one: 0 nothing, 1 all.

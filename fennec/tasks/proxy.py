@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 BUNDLED = "fennec-mini"
 BATCH_SIZE = 64
+EXPECTED = (
+    f"{BUNDLED}, ARCHITECTURE/TAG of open_clip, hf-hub:ORG/NAME, timm:NAME, or a folder with open_clip_config.json"
+)
 ADVICE = f"use --proxy {BUNDLED}, which needs no download"
 
 
@@ -204,9 +207,11 @@ def _load_timm(name: str, device: str | None, weights: str | Path | None) -> Pro
 
 
 def _load_open_clip(spec: str, device: str | None, weights: str | Path | None) -> Proxy:
+    folder = Path(spec.removeprefix("local-dir:"))
+    if "/" not in spec and not folder.is_dir():  # told before a library of seconds is loaded
+        raise InputError(f"unknown proxy '{spec}'{did_you_mean(spec, [BUNDLED])} (expected {EXPECTED})")
     import open_clip
 
-    folder = Path(spec.removeprefix("local-dir:"))
     if spec.startswith("hf-hub:") or (folder / "open_clip_config.json").is_file():
         source = spec if spec.startswith("hf-hub:") else f"local-dir:{folder}"
         clip, _, transform = download(
@@ -217,10 +222,7 @@ def _load_open_clip(spec: str, device: str | None, weights: str | Path | None) -
         known = ["/".join(pair) for pair in open_clip.list_pretrained()]
         if spec not in known:
             hint = did_you_mean(spec, [BUNDLED, *known])
-            raise InputError(
-                f"unknown proxy '{spec}'{hint} (expected {BUNDLED}, ARCHITECTURE/TAG of open_clip, hf-hub:ORG/NAME, "
-                "timm:NAME, or a folder with open_clip_config.json)"
-            )
+            raise InputError(f"unknown proxy '{spec}'{hint} (expected {EXPECTED})")
         clip, transform, _ = build_open_clip(architecture, tag, weights, advice=ADVICE)
     config = open_clip.get_model_preprocess_cfg(clip)
     size, model = config["size"], clip.visual.float()

@@ -143,6 +143,9 @@ def load_text_encoder(spec: str | Path, *, device: str | None = None) -> TextEnc
         raise InputError(
             f"no text encoder in '{folder}': it has neither open_clip_config.json nor the config.json of transformers"
         )
+    if "/" not in name.removeprefix("open_clip:") and not folder.is_dir():  # told before a library of seconds is loaded
+        raise InputError(f"no text encoder '{name}'; expected ARCHITECTURE/TAG of open_clip such as ViT-B-32/openai, "
+                         "hf-hub:ORG/NAME, hf:ORG/NAME, or a folder")  # fmt: skip
     return _open_clip_tower(name, folder, place)
 
 

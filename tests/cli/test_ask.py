@@ -141,7 +141,7 @@ def test_recommend__bad_known_results__line_and_reason(run: Run, tmp_path: Path)
     path.write_text("model,value\nresnet50,nan\n")
     assert "line 2: value is 'nan'" in one_line(run("recommend", "sklearn:digits", "--known", path)[2])
     path.write_text("model,value\nother:imgclsmob/resnet_18,0.5\n")
-    assert "has no place in 'all studies'" in one_line(run("recommend", "sklearn:digits", "--known", path)[2])
+    assert "is none of the" in one_line(run("recommend", "sklearn:digits", "--known", path)[2])
 
 
 def test_explain__model__parts(run: Run) -> None:

@@ -112,3 +112,8 @@ def test_own_matrix__number_of_any_size__one_short_line(tmp_path: Path, value: s
     with pytest.raises(InputError, match="line 3: value is") as caught:
         own_matrix(write(tmp_path, f"model,task,value\nm:a,t,0.9\nm:b,t,{value}\n"))
     assert len(str(caught.value)) < 400
+
+
+def test_own_matrix__a_quote_that_is_not_closed__line_and_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 3 is not a readable CSV .*; a quote that is opened must be closed"):
+        own_matrix(write(tmp_path, 'model,task,value\na,t,0.5\n"b,t,0.4\nc,t,0.3\n'))

@@ -166,3 +166,37 @@ def test_source__a_pipe__refused_at_once(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
     with pytest.raises(InputError, match="neither a folder nor a regular file"):
         open_dataset(tmp_path / name)
+
+
+def test_zip__names_that_are_no_utf8_although_it_says_so__all_pictures_read_under_names_that_print(
+    tmp_path: Path,
+) -> None:
+    path = packed(tmp_path, "cat/\xe9t\xe9 one.png", encoded("PNG", 3))
+    whole = path.read_bytes()
+    name = "cat/\xe9t\xe9 one.png".encode()
+    assert whole.count(name) == 2
+    path.write_bytes(whole.replace(name, b"cat/\xff\xfet\xff\xfe one.png"))
+    names, skipped = read(path)
+    assert skipped == {}
+    assert sorted(names) == ["cat/\\udcff\\udcfet\\udcff\\udcfe one.png", "cat/good.png", "dog/good.png"]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_archive__one_name_twice__said_and_the_last_taken(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"data.{kind}"
+    members = [("cat/a.png", 1), ("dog/b.png", 2), ("cat/a.png", 3)]
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, seed in members[:2]:
+                archive.writestr(name, encoded("PNG", seed))
+            with pytest.warns(UserWarning, match="Duplicate name"):
+                archive.writestr(members[2][0], encoded("PNG", members[2][1]))
+    else:
+        with tarfile.open(path, "w") as tar:
+            for name, seed in members:
+                info = tarfile.TarInfo(name)
+                info.size = len(encoded("PNG", seed))
+                tar.addfile(info, io.BytesIO(encoded("PNG", seed)))
+    images = open_dataset(path)
+    assert len(images) == 2
+    assert "'cat/a.png' is in the archive several times: the last was taken" in str(images.taken)
