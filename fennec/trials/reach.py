@@ -95,8 +95,10 @@ def _of_hub(repository: str) -> bool:
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
+    if not repository:
+        return False
     folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model")
-    return bool(repository) and any(path.suffix in FORMATS for path in folder.glob("snapshots/*/*"))
+    return any(path.suffix in FORMATS for path in folder.glob("snapshots/*/*"))
 
 
 def _of_address(url: str) -> bool:

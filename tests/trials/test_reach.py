@@ -17,9 +17,17 @@ from fennec.trials.reach import is_here, out_of_reach, refusal
 
 from .conftest import Lab, Look
 
-MODELS = ["timm:resnet50.a1_in1k", "timm:vgg11.tv_in1k", "timm:no_such_network.x", "hf:microsoft/resnet-50",
-          "open_clip:ViT-B-32.laion2b_s34b_b79k", "open_clip:RN50.openai", "torchvision:resnet50.IMAGENET1K_V1",
-          "mynets:small"]  # fmt: skip
+MODELS = [
+    "timm:resnet50.a1_in1k",
+    "timm:vgg11.tv_in1k",
+    "timm:no_such_network.x",
+    "timm:gcvit_base.in1k",  # not on the Hub
+    "open_clip:ViT-B-32.laion2b_s34b_b79k",
+    "open_clip:RN50.openai",
+    "torchvision:resnet50.IMAGENET1K_V1",
+    "hf:microsoft/resnet-50",
+    "mynets:small",
+]
 
 
 @pytest.fixture
