@@ -16,6 +16,7 @@ METHODS = (
     "cheapest", "random",
 )  # fmt: skip
 WORSE = 0.1  # points
+N_HARDEST = 8
 
 
 @cache
@@ -79,6 +80,38 @@ def search_hubs() -> str:
     return markdown(["hub", "tasks", *(f"after {k}" for k in (1, 2, 3, 5, 10, 20))], rows)
 
 
+def search_hardest() -> str:
+    """The tasks of the eight hubs that make up most of the regret after five trials."""
+    results = pd.read_csv(RESULTS / "search_tasks.csv")
+    parts = []
+    for hub in EVALUATED_HUBS:
+        source = find_hub(hub)
+        part = results[results["study"].eq(source.source) & results["protocol"].eq(source.protocol)]
+        figures = part.filter(like="@") / len(part) / len(EVALUATED_HUBS)
+        parts.append(figures.assign(hub=hub, task=part["task"].str.split("|").str[0], n=part["n_models"]))
+    table = pd.concat(parts)
+    columns = ["ranking@5", "search@5", "ranking@10", "search@10"]
+    worst = table.nlargest(N_HARDEST, "search@5")
+    rest = table.drop(worst.index)
+    rows = [[row["hub"], row["task"], f"{row['n']:.0f}", *(number(row[name], 3) for name in columns)]
+            for row in worst.to_dict("records")]  # fmt: skip
+    for name, part in ((f"the other {len(rest)} tasks", rest), ("all", table)):
+        rows.append([name, "", "", *(number(part[column].sum(), 3) for column in columns)])
+    return markdown(
+        ["hub", "task", "models", "ranking after 5", "search after 5", "ranking after 10", "search after 10"], rows
+    )
+
+
+def search_choice() -> str:
+    """What was chosen for how many studies by all others."""
+    results = pd.read_csv(RESULTS / "search_choice.csv")
+    shipped, studies = results[results["study"].eq("all")], results[results["study"].ne("all")]
+    names = ["affinity", "relatives", "noise"]
+    rows = [[*(f"{value:g}" for value in values), str(n), "yes" if values == tuple(shipped[names].iloc[0]) else ""]
+            for values, n in studies.groupby(names).size().items()]  # fmt: skip
+    return markdown([*names, "studies", "by all"], rows)
+
+
 def search_worse() -> str:
     """Studies on which the search is better and worse than the ranking, by more than a tenth of a point."""
     rows = []
@@ -107,10 +140,11 @@ def search_chance() -> str:
     results = pd.read_csv(RESULTS / "search_chance.csv").query("trials == 5")
     rows = []
     for (left, above), part in results.groupby(["left", "above"], sort=False):
-        cells = [
-            f"{100 * row['said']:.0f} / {100 * row['was']:.0f} ({row['n']:.0f})" for row in part.to_dict("records")
-        ]
-        rows.append([f"a {left}", f"{above:g}", *cells, *["-"] * (5 - len(cells))])
+        cells = {
+            round(5 * row["low"]): f"{100 * row['said']:.0f} / {100 * row['was']:.0f} ({row['n']:.0f})"
+            for row in part.to_dict("records")
+        }
+        rows.append([f"a {left}", f"{above:g}", *(cells.get(k, "-") for k in range(5))])
     return markdown(["left out", "by more than", *(f"said {20 * k}-{20 * k + 20} %" for k in range(5))], rows)
 
 
@@ -125,8 +159,11 @@ def search_lab24() -> str:
     """A quarter of the time that measuring all networks of lab24 takes."""
     results = pd.read_csv(RESULTS / "search_lab24.csv")
     rows = []
-    for (how, left, method), part in results.groupby(["how", "left", "method"], sort=False):
-        name = how if how == "replayed" else f"run: {', '.join(part['task'])}"
+    results["name"] = results["how"].where(results["how"].ne("run"), "run: " + results["task"])
+    means = results.groupby(["how", "left", "method"], sort=False)
+    parts = [*results[results["how"].eq("run")].groupby(["name", "left", "method"], sort=False)]
+    parts += [(("all runs" if how == "run" else how, *key), part) for (how, *key), part in means]
+    for (name, left, method), part in parts:
         mean = part[["budget", "seconds", "trials", "passes", "regret"]].mean()
         rows.append([name, f"a {left}", method, str(len(part)), f"{mean['budget']:.0f} s", f"{mean['seconds']:.0f} s",
                      number(mean["trials"], 1), f"{mean['passes']:,.0f}", number(mean["regret"], 2)])  # fmt: skip
@@ -138,16 +175,18 @@ def search_evidence() -> str:
     results = pd.read_csv(RESULTS / "search_evidence.csv")
     rows = []
     for left, part in results.groupby("left", sort=False):
-        best = part[part["metric"].ne("none")].nlargest(5, "explained")
+        single = part["metric"].isin(["none", "chosen"])
+        best = part[~single].nlargest(5, "explained")
         name = "the task" if left == "task" else "all of lab24"
-        for row in pd.concat([part[part["metric"].eq("none")], best]).to_dict("records"):
+        for row in pd.concat([part[single], best]).to_dict("records"):
             figures = [number(row[key], 2) for key in ("history", "weight", "explained")]
-            rows.append([name, row["metric"], *figures, *(number(row[f"regret@{k}"], 2) for k in (1, 2, 3, 5, 10))])
+            regrets = [number(row[f"{what}@{k}"], 2) for what in ("regret", "cost") for k in (1, 2, 3, 5, 10)]
+            rows.append([name, row["metric"], *figures, *regrets])
     header = ["left out", "metric", "weight of history", "of the metric", "explained"]
-    return markdown([*header, *(f"after {k}" for k in (1, 2, 3, 5, 10))], rows)
+    return markdown([*header, *(f"{what} {k}" for what in ("after", "cost") for k in (1, 2, 3, 5, 10))], rows)
 
 
 TABLES = (
-    search_short, search_hubs, search_trials, search_cost, search_worse, search_stop, search_chance, search_speed,
-    search_lab24, search_evidence,
+    search_short, search_hubs, search_hardest, search_choice, search_trials, search_cost, search_worse, search_stop,
+    search_chance, search_speed, search_lab24, search_evidence,
 )  # fmt: skip

@@ -7,8 +7,11 @@ The published results are the truth: a trial looks one up. Left out as in `searc
 - `search.csv` (left, study, protocol, n_models, n_tasks, method, unit, amount, regret, low, high): mean regret in
   points and its 95 % bootstrap interval over tasks; unit is `trials`, `cost` (in mean trials of the study's models by
   published rates) or `stop` (trials until none is expected to gain 0.2 points, and the regret then);
-- `search_chance.csv` (left, trials, above, low, high, n, said, was): probability that something untried is better by
-  more than so many points, as said and as it was;
+- `search_tasks.csv` (study, protocol, task, n_models, ranking@5, search@5, ranking@10, search@10): regret task by task,
+  one left out;
+- `search_chance.csv` (left, trials, above, low, high, n, drawn, said, was): probability that something untried is
+  better by more than so many points: share of draws, as said, and as it was. What is said is learned from the shares of
+  all other studies;
 - `search_speed.csv` (candidates, trials, pending, seconds): a decision at the size of the catalog.
 """
 
@@ -20,16 +23,20 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import search_cases
-from search_cases import CACHE, Case, cases, left_out
+from scipy.special import expit, logit
+from search_cases import CACHE, CHOSEN, Case, cases, left_out
+from sklearn.linear_model import LogisticRegression
 
 from fennec.checkpoints.catalog import load_catalog
 from fennec.checkpoints.facts import facts_of
+from fennec.evidence.scores import study_name
 from fennec.measures import bootstrap_interval
 from fennec.space.deviation import Expected
 from fennec.space.recommender import Recommender
@@ -39,7 +46,7 @@ from fennec.trials.choice import choose, something_better
 
 RESULTS = Path(__file__).parents[1] / "results"
 KEY = ["left", "study", "protocol", "n_models", "task", "method", "unit", "amount"]
-SAID = ["left", "trials", "above", "said", "was"]
+SAID = ["left", "study", "trials", "above", "drawn", "was"]
 TRIALS = (1, 2, 3, 5, 10, 20)
 COSTS = (1, 2, 5, 10)  # in mean trials
 WORTH = 0.002
@@ -50,24 +57,24 @@ N_RANDOM = 20
 
 def main() -> None:
     """Fit what is missing, simulate what is, and write."""
-    warnings.simplefilter("ignore")  # means of models without any other result
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--left", action="append", choices=["study", "task"])
     parser.add_argument("--fitted", action="store_true", help="only spaces that are in the cache")
-    regrets, chances = [], []
     arguments = parser.parse_args()
-    for left in arguments.left or ["study", "task"]:
-        for path in sorted(CACHE.glob(f"{left}-*.npz")) if arguments.fitted else left_out(left):
-            print(path.stem, file=sys.stderr, flush=True)
-            for table, found in zip((regrets, chances), simulated(left, path), strict=True):
-                table.append(found)
-    summarise(pd.concat(regrets)).to_csv(RESULTS / "search.csv", index=False)
-    calibration(pd.concat(chances)).to_csv(RESULTS / "search_chance.csv", index=False)
+    spaces = [(left, path) for left in arguments.left or ["study", "task"]
+              for path in (sorted(CACHE.glob(f"{left}-*.npz")) if arguments.fitted else left_out(left))]  # fmt: skip
+    with ProcessPoolExecutor() as pool:
+        regrets, chances = zip(*pool.map(simulated, *zip(*spaces, strict=True)), strict=True)
+    table = pd.concat(regrets)
+    summarise(table).to_csv(RESULTS / "search.csv", index=False)
+    by_task(table).to_csv(RESULTS / "search_tasks.csv", index=False)
+    calibration(pd.concat(chances, ignore_index=True)).to_csv(RESULTS / "search_chance.csv", index=False)
     speed().to_csv(RESULTS / "search_speed.csv", index=False)
 
 
 def simulated(left: str, path: Path) -> list[pd.DataFrame]:
     """Regrets and chances of the tasks of a space, kept beside it for as long as the code is the same."""
+    warnings.simplefilter("ignore")  # means of models without any other result
     kept = [path.with_name(f"{path.stem}.{name}.{version()}.parquet") for name in ("regrets", "chances")]
     if not all(file.exists() for file in kept):
         found = list(cases(left, path))
@@ -83,7 +90,7 @@ def simulated(left: str, path: Path) -> list[pd.DataFrame]:
 @cache
 def version() -> str:
     """Hash of the code that simulations depend on."""
-    files = (__file__, search_cases.__file__, belief.__file__, choice.__file__)
+    files = (__file__, search_cases.__file__, belief.__file__, choice.__file__, CHOSEN)
     return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()[:8]
 
 
@@ -180,15 +187,22 @@ def regret(case: Case, order: Sequence[int]) -> float:
 
 
 def said(case: Case) -> Iterator[tuple[object, ...]]:
-    """(left, trials, above, said, was): whether something untried is better by more than so much."""
+    """(left, study, trials, above, drawn, was): whether something untried is better by more than so much."""
     order = trials_of(case, case.prior, 10)
     for n in (3, 5, 10):
         if n < len(case.truth):
             believed = Belief(case.prior, {row: float(case.truth[row]) for row in order[:n]})
             untried = np.setdiff1d(np.arange(len(case.truth)), order[:n])
             for above in ABOVE:
-                chance, _ = something_better(believed, untried, above=above)
-                yield case.left, n, 100 * above, chance, bool(case.truth[untried].max() - believed.best > above)
+                chance, _ = something_better(believed, untried, above=above, reliability=(0.0, 1.0))
+                yield (
+                    case.left,
+                    case.study,
+                    n,
+                    100 * above,
+                    chance,
+                    bool(case.truth[untried].max() - believed.best > above),
+                )
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
@@ -209,14 +223,39 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found, columns=columns).round(4)
 
 
+def by_task(table: pd.DataFrame) -> pd.DataFrame:
+    """Regret of ranking and search on every task that was left out."""
+    some = table.query("left == 'task' and unit == 'trials' and amount in (5, 10) and method in ('ranking', 'search')")
+    wide = some.pivot_table(
+        index=["study", "protocol", "task", "n_models"], columns=["method", "amount"], values="regret"
+    )
+    wide = wide[[("ranking", 5), ("search", 5), ("ranking", 10), ("search", 10)]]
+    wide.columns = [f"{method}@{amount}" for method, amount in wide.columns]
+    return wide.reset_index().round(3)
+
+
 def calibration(table: pd.DataFrame) -> pd.DataFrame:
     """What was said and what was, by bins of what was said."""
+    repeats = table["study"].map(study_name)
+    for name in repeats.unique():
+        own = repeats.eq(name)
+        first, slope = reliability(table[~own])
+        table.loc[own, "said"] = expit(first + slope * logit(table.loc[own, "drawn"]))
+    print("reliability:", reliability(table), file=sys.stderr)
     table["bin"] = np.clip(np.searchsorted(BOUNDS, table["said"], side="right") - 1, 0, len(BOUNDS) - 2)
     groups = table.groupby(["left", "trials", "above", "bin"])
-    found = groups.agg(n=("said", "size"), said=("said", "mean"), was=("was", "mean")).reset_index()
+    found = groups.agg(n=("said", "size"), drawn=("drawn", "mean"), said=("said", "mean"), was=("was", "mean"))
+    found = found.reset_index()
     found.insert(3, "low", BOUNDS[found["bin"]])
     found.insert(4, "high", BOUNDS[found["bin"] + 1])
     return found.drop(columns="bin").round(4)
+
+
+def reliability(table: pd.DataFrame) -> tuple[float, float]:
+    """Intercept and slope between the logits of shares of draws and of chances; every study counts once, either way."""
+    weight = 1 / table.groupby(["left", "study"])["was"].transform("size")
+    fitted = LogisticRegression(C=np.inf).fit(logit(table[["drawn"]]), table["was"], weight)
+    return round(float(fitted.intercept_[0]), 2), round(float(fitted.coef_[0, 0]), 2)
 
 
 def speed() -> pd.DataFrame:
@@ -229,7 +268,8 @@ def speed() -> pd.DataFrame:
     vectors = space.model_vectors_[generator.integers(len(space.models_), size=len(models))]
     task = space.expected()
     doubt = np.full(len(models), float(space.doubt_.mean()))
-    expected = Expected(vectors, task.covariance, task.task_vector, task.level, np.full(len(models), np.nan), doubt)
+    expected = Expected(vectors, task.covariance, task.task_vector, task.level, np.full(len(models), np.nan), doubt,
+                        task.n_affinities)  # fmt: skip
     prior = Prior.of(expected, space.deviation_, facts_of(models, catalog), space.affinity)
     rows = []
     for n_trials in (1, 10, 50):

@@ -9,7 +9,8 @@ on. In: the evidence. Out: `Case`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +27,10 @@ from fennec.space.kernel import TaskKernel
 from fennec.space.process import AFFINITY, QUALITY, Affinity, GeneralQuality
 from fennec.space.recommender import Recommender
 from fennec.tasks.embedding_files import load_known_embeddings
-from fennec.trials.belief import Prior, relatives
+from fennec.trials.belief import SCATTER, Prior, Scatter, relatives
 
 CACHE = Path(__file__).parents[1] / "cache" / "search"
+CHOSEN = Path(__file__).parents[1] / "results" / "search_choice.csv"
 MIN_MODELS, MIN_SETS = 6, 3  # results of a task, and image sets of a study of which one is left out
 FLAT_LEVEL = 2.0  # variance of a level of which nothing is known
 
@@ -166,14 +168,15 @@ def keep(
         task_vectors=[each.task_vector for each in expected], levels=[each.level for each in expected],
         vectors=space.model_vectors_, doubt=space.doubt_, cov=space.task_covariance_,
         level_variance=deviation.level_variance, noise=deviation.noise, spreads=deviation.spreads,
-        width=deviation.width,
+        width=deviation.width, n_affinities=len(space.mapper_) - 1,
     )  # fmt: skip
     partial.replace(path)
 
 
-def cases(left: str, path: Path) -> Iterator[Case]:
-    """The tasks of a fitted space."""
+def cases(left: str, path: Path, scatter: Scatter | None = None) -> Iterator[Case]:
+    """The tasks of a fitted space, with the scatter that was chosen without the study when None."""
     kept = np.load(path)
+    scatter = scatter or chosen(str(kept["study"]))
     everything = kept["models"].tolist()
     numbers = {name: float(kept[name]) for name in ("level_variance", "noise", "width")}
     deviation = Deviation(**numbers, spreads=kept["spreads"])
@@ -188,15 +191,24 @@ def cases(left: str, path: Path) -> Iterator[Case]:
         facts = facts_of([everything[row] for row in rows], load_catalog())
         vectors, vector = kept["vectors"][rows], kept["task_vectors"][column]
         nothing = np.full(len(rows), np.nan)
-        expected = Expected(vectors, kept["cov"], vector, float(kept["levels"][column]), nothing, kept["doubt"][rows])
+        expected = Expected(vectors, kept["cov"], vector, float(kept["levels"][column]), nothing, kept["doubt"][rows],
+                            int(kept["n_affinities"]))  # fmt: skip
         cost = np.where(np.isfinite(seconds[rows]), seconds[rows], np.nanmedian(seconds[rows]))
         yield Case(
             left, str(kept["study"]), str(kept["protocol"]), task, list(facts.models), truth[rows],
-            Prior.of(expected, deviation, facts, AFFINITY), flat(facts, deviation),
+            Prior.of(expected, deviation, facts, AFFINITY, scatter), flat(facts, deviation),
             {"ranking": vectors @ vector, "static": kept["static"][column][rows], "imagenet": accuracy[rows],
              "largest": params[rows], "cheapest": -cost if np.isfinite(seconds[rows]).mean() > 0.5 else nothing},
             cost / cost.mean() if np.isfinite(seconds[rows]).mean() > 0.5 else nothing,
         )  # fmt: skip
+
+
+@cache
+def chosen(study: str) -> Scatter:
+    """What `search_choice.py` chose for a study by all others; what is shipped where it chose nothing."""
+    if not CHOSEN.exists() or study not in (table := pd.read_csv(CHOSEN, index_col="study")).index:
+        return SCATTER
+    return Scatter(*(float(table.at[study, field.name]) for field in fields(Scatter)))
 
 
 def flat(facts: Facts, deviation: Deviation) -> Prior:

@@ -71,6 +71,7 @@ class Expected:
         level: expected logit of the result of a model of score 0.
         observed: logits of results that are known already, NaN for unknown, shape (n_models,).
         doubt: variance of scores that is a model's own, shape (n_models,).
+        n_affinities: components that say what known tasks favour; they follow the first, which is general quality.
     """
 
     vectors: Floats
@@ -79,6 +80,7 @@ class Expected:
     level: float
     observed: Floats
     doubt: Floats
+    n_affinities: int = 0
 
     def take(self, rows: NDArray[np.intp]) -> Expected:
         """The same of some models."""

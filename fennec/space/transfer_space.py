@@ -285,6 +285,7 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
             self._level(self.covariance(task)),
             self._observed(known or {}),
             self.doubt_,
+            len(self.mapper_) - 1,
         )
 
     def _observed(self, known: Mapping[str, float]) -> Floats:

@@ -28,12 +28,29 @@ RELATIVES = ("parent", "network", "family", "pretraining")  # what is a model's 
 N_DRAWS = 1000
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(24)  # of an integral over results
 LITTLE = 1e-3  # posterior weight of a spread below which it does not count
-# Variance of a single result around what is expected of it, at least: of left-out results it is 0.4 beyond what models
-# differ by. `Deviation.noise` has the doubt that all models share taken out as well, so it is often next to nothing.
-NOISE = 0.4
 SKEW = -0.95  # of own noise, `delta` of the skew-normal distribution: 0 is none, -1 the most
 SPREAD_OF_SKEWED = np.sqrt(1 - 2 * SKEW**2 / np.pi)  # its standard deviation at scale 1
 JITTER = 1e-9  # variance that keeps two models of equal factors apart
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """How far results on a new task lie from what is expected of them.
+
+    Attributes:
+        affinity: factor on the variance of task vectors along what known tasks favour. The vectors of known tasks are
+            expectations, so a new task differs from them by more than they do among each other.
+        relatives: factor on what relatives have in common beyond the vectors.
+        noise: variance of a single result, in squared Gaussian scores, at least. `Deviation.noise` has the doubt that
+            all models share taken out, so it is often next to nothing.
+    """
+
+    affinity: float = 2.0
+    relatives: float = 1.0
+    noise: float = 0.2
+
+
+SCATTER = Scatter()  # chosen by simulation: benchmark/space/search_choice.py
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +74,9 @@ class Prior:
     spreads: Floats
 
     @classmethod
-    def of(cls, task: Expected, deviation: Deviation, facts: Facts, affinity: Effects) -> Self:
+    def of(
+        cls, task: Expected, deviation: Deviation, facts: Facts, affinity: Effects, scatter: Scatter = SCATTER
+    ) -> Self:
         """From what a space says of a task.
 
         Args:
@@ -65,10 +84,12 @@ class Prior:
             deviation: of the space.
             facts: of the same models.
             affinity: how much what they have in common matters on one task.
+            scatter: of results.
         """
         root = np.linalg.cholesky(task.covariance + JITTER * np.eye(len(task.covariance)))
-        alike = relatives(facts, affinity)
-        noise = np.maximum(max(deviation.noise, NOISE) - np.square(alike).sum(axis=1), MIN_NOISE)
+        root[:, 1 : 1 + task.n_affinities] *= np.sqrt(scatter.affinity)
+        alike = np.sqrt(scatter.relatives) * relatives(facts, affinity)
+        noise = np.maximum(max(deviation.noise, scatter.noise) - np.square(alike).sum(axis=1), MIN_NOISE)
         return cls(
             task.vectors @ task.task_vector,
             np.column_stack([task.vectors @ root, alike]),

@@ -14,11 +14,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
-from .belief import Belief
+from .belief import N_DRAWS, Belief
 
 Floats = NDArray[np.float64]
 CONSIDERED = 200  # candidates for one of several places
+# Logit of a chance that something is better: a + b * that of the share of draws. The share alone is too sure, since the
+# best of many draws is where each is least certain. Learned from all studies by benchmark/space/search.py.
+RELIABILITY = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -77,13 +81,20 @@ def choose(
     return Choice(row, float(expected[row]), gain, float(seconds[row]))
 
 
-def something_better(belief: Belief, untried: NDArray[np.intp], *, above: float = 0.0) -> tuple[float, float]:
+def something_better(
+    belief: Belief,
+    untried: NDArray[np.intp],
+    *,
+    above: float = 0.0,
+    reliability: tuple[float, float] = RELIABILITY,
+) -> tuple[float, float]:
     """Whether something untried is better than the best result.
 
     Args:
         belief: of all candidates.
         untried: their rows.
         above: by more than this, a fraction.
+        reliability: of shares of draws, intercept and slope between logits; (0, 1) takes them as they are.
 
     Returns:
         The probability, and by how much it would be better on average, a fraction; zeros where nothing is untried.
@@ -92,4 +103,6 @@ def something_better(belief: Belief, untried: NDArray[np.intp], *, above: float 
         return 0.0, 0.0
     ahead = belief.draws(untried).max(axis=1) - belief.best
     better = ahead > above
-    return float(better.mean()), float(ahead[better].mean()) if better.any() else 0.0
+    share = np.clip(better.mean(), 0.5 / N_DRAWS, 1 - 0.5 / N_DRAWS)
+    chance = float(expit(reliability[0] + reliability[1] * logit(share)))
+    return chance, float(ahead[better].mean()) if better.any() else 0.0

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.linalg import block_diag
 from scipy.special import logit
 
 from fennec.checkpoints.catalog import load_catalog
 from fennec.checkpoints.facts import facts_of
 from fennec.errors import InputError
+from fennec.space.deviation import Deviation, Expected
 from fennec.space.process import AFFINITY
-from fennec.trials.belief import Belief, Prior, relatives
+from fennec.trials.belief import Belief, Prior, Scatter, relatives
 from fennec.trials.budget import Budget
 from fennec.trials.choice import choose, something_better
 from fennec.trials.pace import expected_seconds
@@ -45,7 +47,7 @@ def test_gains__against_many_draws__agree() -> None:
     assert belief.gains() == pytest.approx(sampled, abs=2e-3)
     assert belief.expected()[[0, 2, 3]] == pytest.approx(draws.mean(axis=0)[[0, 2, 3]], abs=3e-3)
     assert (draws[:, 1] == 0.7).all()
-    chance, ahead = something_better(belief, np.array([0, 2, 3]), above=0.05)
+    chance, ahead = something_better(belief, np.array([0, 2, 3]), above=0.05, reliability=(0.0, 1.0))
     best = belief.draws(np.array([0, 2, 3]), n_draws=200_000).max(axis=1) - 0.7
     assert chance == pytest.approx((best > 0.05).mean(), abs=0.05)
     assert ahead == pytest.approx(best[best > 0.05].mean(), abs=0.02)
@@ -66,6 +68,34 @@ def test_relatives__product__is_what_models_have_in_common() -> None:
     shared = factors @ factors.T - AFFINITY.facts * facts.numbers @ facts.numbers.T
     assert shared[0, 1] == pytest.approx(AFFINITY.network + AFFINITY.family + AFFINITY.pretraining)
     assert shared[0, 2] == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(("affinity", "shared"), [(1.0, 0.0), (4.0, 0.0), (4.0, 1.0)])
+def test_prior__scatter__widens_what_known_tasks_favour_and_nothing_else(affinity: float, shared: float) -> None:
+    names = ["timm:resnet50.a1_in1k", "timm:resnet50.a2_in1k", "timm:vit_base_patch16_224.augreg_in21k"]
+    facts = facts_of(names, load_catalog())
+    vectors = np.array([[1.0, 0.3, -0.2, 0.5], [0.9, 0.1, 0.4, 0.2], [0.2, -0.6, 0.1, 0.3]])
+    known = np.array([[0.5, 0.2], [0.2, 0.3]])
+    covariance = block_diag(np.array([[1e-6]]), known, np.eye(1))
+    task = Expected(vectors, covariance, np.zeros(4), 0.0, np.full(3, np.nan), np.array([0.1, 0.2, 0.3]), 2)
+    found = Prior.of(task, Deviation(1.0, 0.3, np.ones(9), 1.0), facts, AFFINITY, Scatter(affinity, shared, 0.4))
+    alike = relatives(facts, AFFINITY)
+    wide = block_diag(np.array([[1e-6]]), affinity * known, np.eye(1))
+    assert found.factors @ found.factors.T == pytest.approx(
+        vectors @ wide @ vectors.T + shared * alike @ alike.T, abs=1e-6
+    )
+    single = np.maximum(0.4 - shared * np.square(alike).sum(axis=1), 0.1)
+    assert found.own == pytest.approx(task.doubt + single)
+
+
+def test_something_better__share_of_draws__is_brought_to_what_was_learned() -> None:
+    belief, rows = Belief(APART, {1: 0.7}), np.array([0, 2, 3])
+    plain, ahead = something_better(belief, rows, reliability=(0.0, 1.0))
+    humble, same = something_better(belief, rows, reliability=(-0.5, 0.5))
+    assert logit(humble) == pytest.approx(-0.5 + 0.5 * logit(plain))
+    assert ahead == same
+    certain, _ = something_better(Belief(APART, {1: 0.999}), rows, above=0.5, reliability=(0.0, 1.0))
+    assert 0 < certain < 0.001  # so many draws cannot say never
 
 
 def test_choose__first__is_the_one_expected_to_be_best_and_has_no_gain() -> None:
