@@ -6,7 +6,8 @@ Simulates searches as `search.py` does, under every `Scatter` of a grid. One rul
 share of the ranking's (a tenth of a point added to both), mean over `AFTER`, over studies, and over both ways of
 leaving out; the smallest is taken. For every study the rule looks at the others alone, those that repeat it left out as
 well. Writes `search_choice.csv` (study, affinity, relatives, noise, of_others, of_itself): what was taken and the mean
-logarithm, on the others and on the study; study `all` is what `fennec.trials.belief.SCATTER` has to be.
+logarithm, on the others and on the study; study `all` is what `fennec.trials.belief.SCATTER` has to be. And
+`search_grid.csv` (affinity, relatives, noise, log): the mean over all studies of every point of the grid.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def main() -> None:
         own = studies[studies["study"].eq(study)].set_index(NAMES)["log"]
         rows.append((study, *map(float, best), means.min(), own.loc[[best]].mean() if study != "all" else np.nan))
         if study == "all":
-            print(means.sort_values().to_string(), file=sys.stderr)
+            means.rename("log").round(4).reset_index().to_csv(RESULTS / "search_grid.csv", index=False)
     columns = ["study", *NAMES, "of_others", "of_itself"]
     pd.DataFrame(rows, columns=columns).round(4).to_csv(RESULTS / "search_choice.csv", index=False)
     if Scatter(*rows[0][1:4]) != SCATTER:

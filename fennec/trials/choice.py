@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 CONSIDERED = 200  # candidates for one of several places
 # Logit of a chance that something is better: a + b * that of the share of draws. The share alone is too sure, since the
 # best of many draws is where each is least certain. Learned from all studies by benchmark/space/search.py.
-RELIABILITY = (0.0, 1.0)
+RELIABILITY = (-0.67, 0.52)
 
 
 @dataclass(frozen=True)
