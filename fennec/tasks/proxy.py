@@ -6,11 +6,11 @@ bundled `fennec-mini`, which needs no download and no other library's preprocess
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -18,8 +18,10 @@ from PIL import Image
 from fennec.checkpoints.loaders import build_open_clip, load_timm
 from fennec.checkpoints.names import plain_name
 from fennec.checkpoints.weights import download, fingerprint, values_of
-from fennec.errors import ArtifactError, InputError, did_you_mean
+from fennec.errors import ArtifactError, InputError, did_you_mean, said
+from fennec.files import damaged, read_as, read_file
 from fennec.settings import chosen_device, data_dir
+from fennec.typed import Table, check_between, check_values, read_tensors
 
 from .networks import Features, Network, onnx_network, torch_network
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 BUNDLED = "fennec-mini"
 BATCH_SIZE = 64
+LIMIT = 10**9  # bytes of weights
+MAX_SIDE = 4096
 EXPECTED = (
     f"{BUNDLED}, ARCHITECTURE/TAG of open_clip, hf-hub:ORG/NAME, timm:NAME, or a folder with open_clip_config.json"
 )
@@ -138,6 +142,25 @@ class Proxy:
         return np.asarray(self.network([self.transform(picture)])[0])
 
 
+@dataclass(frozen=True)
+class BundledConfig:
+    """What `config.json` of a proxy of our own layout must say."""
+
+    format_version: Literal[1]
+    name: str
+    architecture: str
+    input_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        check_between(1, MAX_SIDE, input_size=self.input_size)
+        if not len(self.mean) == len(self.std) == 3:
+            raise ValueError("'mean' and 'std' have no three values, of red, green and blue")
+        for value in self.std:
+            check_between(1e-6, 1e6, std=value)
+
+
 def load_bundled(folder: Path, device: str = "cpu") -> Proxy:
     """The proxy in a folder of our own layout, in ONNX Runtime on the processor and in torch elsewhere.
 
@@ -148,28 +171,32 @@ def load_bundled(folder: Path, device: str = "cpu") -> Proxy:
     Raises:
         ArtifactError: a file is missing or damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        stored = load_file(folder / "model.safetensors")
+    with damaged(f"the proxy in {folder}", "install fennec-recommender again"):
+        config = read_as(BundledConfig, folder / "config.json", limit=10**6, more=True)
+        stored, _ = read_tensors(read_file(folder / "model.safetensors", limit=LIMIT))
+        for name, values in stored.items():
+            check_values(name, values, Table(values.shape))
         weights = {name: np.ascontiguousarray(values, dtype=np.float32) for name, values in stored.items()}
-        preprocessing = {key: config[key] for key in ("input_size", "mean", "std")}
-        if device == "cpu":
-            network = onnx_network(folder / "model.onnx", weights)
-        else:
-            network = torch_network(_timm_of(config["architecture"], weights), device)
-    except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
-        raise ArtifactError(f"the proxy in {folder} is damaged ({error}); install fennec-recommender again") from error
+        preprocessing: dict[str, Any] = {
+            "input_size": config.input_size,
+            "mean": list(config.mean),
+            "std": list(config.std),
+        }
+        try:
+            if device == "cpu":
+                network = onnx_network(folder / "model.onnx", weights)
+            else:
+                network = torch_network(_timm_of(config.architecture, weights), device)
+        except Exception as error:  # of a foreign reader on what may be anything
+            raise ArtifactError(said(error) or type(error).__name__) from error
     # torch counts batches beside every running mean, and the fingerprints of known tasks contain the counters
     means = [name for name in weights if name.endswith("running_mean")]
     counters = {name.replace("running_mean", "num_batches_tracked"): np.zeros(1, np.float32) for name in means}
     return Proxy(
-        config["name"],
+        config.name,
         network,
         partial(_square, **preprocessing),
-        input_size=config["input_size"],
+        input_size=config.input_size,
         fingerprint=fingerprint(weights | counters, preprocessing),
         preprocessing=preprocessing,
     )

@@ -8,9 +8,9 @@ Sources: Salton & Buckley 1988 (tf-idf); Radford et al. 2021 (CLIP); Reimers & G
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from fennec.checkpoints.loaders import build_open_clip
 from fennec.checkpoints.weights import download
 from fennec.errors import ArtifactError, FennecError, InputError, MissingExtraError, said
+from fennec.files import damaged, read_as
 from fennec.settings import default_device
 
 if TYPE_CHECKING:
@@ -35,6 +36,13 @@ OF_ANY_TASK = frozenset({"class", "classification", "dataset", "image", "kind", 
 BATCH_SIZE = 64  # texts at once
 N_SPECIAL = 2  # places that some encoders keep free
 ADVICE = "leave --text-encoder out, which needs no download"
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """What sentence-transformers say of how words become one row."""
+
+    pooling_mode_cls_token: bool = False
 
 
 class TextEncoder(Protocol):
@@ -201,4 +209,7 @@ def _sentence_encoder(source: str, device: str) -> TextTower:
 
 def _takes_first(folder: Path) -> bool:
     stated = folder / "1_Pooling" / "config.json"
-    return stated.is_file() and bool(json.loads(stated.read_text(encoding="utf-8")).get("pooling_mode_cls_token"))
+    if not stated.is_file():
+        return False
+    with damaged(f"'{stated}'", "fetch the encoder again"):
+        return read_as(Pooling, stated, limit=10**6, more=True).pooling_mode_cls_token

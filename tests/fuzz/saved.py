@@ -41,11 +41,12 @@ from fennec.evidence.hubs import Hub
 from fennec.files import MANIFEST, with_manifest, write_together
 from fennec.forward.features import extract_features
 from fennec.images.open import open_dataset
-from fennec.settings import cache_dir, home_dir
+from fennec.settings import cache_dir, data_dir, home_dir
 from fennec.space.artifact import READ
 from fennec.space.recommender import Recommender
 from fennec.tasks.embedding import TaskEmbedding
 from fennec.tasks.embedding_files import load_embeddings, save_embeddings
+from fennec.tasks.proxy import BUNDLED, load_bundled
 from fennec.tasks.unfinished import Unfinished, load_unfinished, save_unfinished
 
 from .tamper import changed, changed_tensors, damaged, document, misplaced, tampered
@@ -284,6 +285,18 @@ def shipped(rng: random.Random, folder: Path) -> Try:
     return what, read_all
 
 
+def proxies(rng: random.Random, folder: Path) -> Try:
+    """The configuration of the proxy that comes with the package."""
+    for path in (data_dir() / "proxies" / BUNDLED).iterdir():
+        shutil.copyfile(path, folder / path.name)
+    what = tampered(rng, folder / "config.json")
+
+    def look() -> None:
+        strict(load_bundled(folder).check_vector().tolist())
+
+    return what, look
+
+
 KINDS: dict[str, Callable[[random.Random, Path], Try]] = {
     "spaces": spaces,
     "embeddings": embeddings,
@@ -293,6 +306,7 @@ KINDS: dict[str, Callable[[random.Random, Path], Try]] = {
     "calibrations": calibrations,
     "cached features": features,
     "hubs and studies": shipped,
+    "proxies": proxies,
 }
 
 
