@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fennec.errors import InputError, did_you_mean, shown
+from fennec.errors import InputError, NothingToRecommendError, did_you_mean, shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MAX_LENGTH, MAX_DEPTH = 2000, 30
+POWERS = {"k": 3, "m": 6, "g": 9, "b": 9}
 EXAMPLE = "for example \"params < 30e6 and license == 'apache-2.0'\""
 UNKNOWN = ("nan", "NaN", "NA", "None", "null")
 CONSTANTS = (bool, int, float, str)
@@ -68,6 +70,7 @@ def satisfied(condition: str, frame: pd.DataFrame) -> NDArray[np.bool_]:
 
     Raises:
         InputError: it is longer than 2,000 characters, cannot be read, or compares what cannot be compared.
+        NothingToRecommendError: no row satisfies it, and it asks for a text that no row has in the column.
 
     Example:
         >>> import pandas as pd
@@ -84,12 +87,17 @@ def satisfied(condition: str, frame: pd.DataFrame) -> NDArray[np.bool_]:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         hint = _hint(condition)
         raise InputError(f"cannot read the condition '{shown(condition)}'{hint}; {EXAMPLE}") from error
-    found = _Reader(condition, frame).truth(tree, 0)
+    reader = _Reader(condition, frame)
+    found = reader.truth(tree, 0)
+    if reader.unmet and not found.yes.any():
+        raise NothingToRecommendError(f"no model satisfies the condition: {reader.unmet[0]}")
     return found.yes
 
 
 def _hint(condition: str) -> str:
     """What may be meant by a text that is no expression."""
+    if number := re.search(r"\b(\d+(?:\.\d+)?)\s?([kKmMgGbB])\b", condition):
+        return f": write {number[1]}e{POWERS[number[2].lower()]} for {number[0]}"
     if "&&" in condition or "||" in condition:
         return ": write 'and' and 'or' for && and ||"
     if "=" in condition.replace("==", "").replace("<=", "").replace(">=", "").replace("!=", ""):
@@ -105,6 +113,7 @@ class _Reader:
     def __init__(self, condition: str, frame: pd.DataFrame) -> None:
         self.condition, self.frame = condition.strip(), frame
         self.columns = [str(column) for column in frame.columns]
+        self.unmet: list[str] = []  # texts that no row has
 
     def refuse(self, node: ast.AST, why: str) -> InputError:
         """The error for a part of the condition."""
@@ -171,9 +180,19 @@ class _Reader:
         compare: Callable[[Any, Any], Any] = ORDERS.get(type(order), operator.eq)
         holds: NDArray[np.bool_] = np.asarray(compare(one.values, two.values), dtype=np.bool_)
         known = one.known & two.known
+        for name, text in ((left, right), (right, left)) if isinstance(order, ast.Eq) and not holds.any() else ():
+            if isinstance(name, ast.Name) and isinstance(text, ast.Constant) and isinstance(text.value, str):
+                self.unmet.append(self.absent(name.id, text.value))
         if isinstance(order, ast.NotEq):
             holds = ~holds
         return Truth(known & holds, known & ~holds)
+
+    def absent(self, column: str, text: str) -> str:
+        """That no row has a text in a column, and where it does stand."""
+        others = [name for name in self.columns if name != column and self.frame[name].eq(text).any()]
+        if others:
+            return f"{column} is never '{shown(text, 60)}'; did you mean {others[0]} == '{shown(text, 60)}'?"
+        return f"{column} is never '{shown(text, 60)}'{did_you_mean(text, self.frame[column].dropna().unique())}"
 
     def among(self, node: ast.AST, one: Values, right: ast.expr) -> Truth:
         """Whether values are in a list."""

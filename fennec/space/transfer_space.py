@@ -149,6 +149,7 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
         mine = [model for model in measured if model not in set(candidates)]
         if self.name_ == ALL_STUDIES:  # others' fine-tunes are evidence, not what anybody would start from
             mine = own.loc[own["study"].eq(study_name(self.study_)), "weights"].drop_duplicates().tolist()
+            self.name_ += f" and {self.study_}" * bool(mine)
         self.models_ = tuple(dict.fromkeys([*mine, *candidates]))
         if not self.models_:
             raise InputError("no model to place: give candidates of the catalog, or a study with results of its own")
