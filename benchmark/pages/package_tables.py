@@ -57,6 +57,13 @@ def changed_files() -> str:
     return markdown(list(results.columns), rows)
 
 
+def faults() -> str:
+    """Faults of the machine while commands write: told in one line or ended by the signal, and mended afterwards."""
+    results = pd.read_csv(RESULTS / "faults.csv")
+    rows = [[str(cell) for cell in row] for row in results.itertuples(index=False)]
+    return markdown(["command", "fault", "tried", "clear", "run again: as if nothing had been"], rows)
+
+
 def giving_back() -> str:
     """What is exported, and what checks find in damaged files."""
     results = pd.read_csv(RESULTS / "giving_back.csv", keep_default_na=False)
@@ -94,4 +101,4 @@ def _cards() -> dict[str, dict[str, str]]:
     }
 
 
-TABLES = (speed, scoring_time, documentation, giving_back, hostile_inputs, changed_files, sources, caveats)
+TABLES = (speed, scoring_time, documentation, giving_back, hostile_inputs, changed_files, faults, sources, caveats)

@@ -304,6 +304,16 @@ def words_of() -> str:
     return markdown(["", "gain over neither [95 %]"], rows)
 
 
+def words_numbers() -> str:
+    """Numbers of pictures and classes beside words, and a sentence encoder in their place."""
+    rows = [
+        [line.method, str(line.n_image_sets), f"{line.gain:+.3f} [{line.low:+.3f}, {line.high:+.3f}]",
+         f"{line.over_words:+.3f} [{line.over_words_low:+.3f}, {line.over_words_high:+.3f}]"]
+        for line in pd.read_csv(RESULTS / "words_numbers.csv").itertuples()
+    ]  # fmt: skip
+    return markdown(["likeness by", "image sets", "gain over neither [95 %]", "over words [95 %]"], rows)
+
+
 def words_packs() -> str:
     """Answers to words beside those to pictures."""
     table = pd.read_csv(RESULTS / "words_packs.csv").fillna("")
@@ -329,4 +339,4 @@ def words_time() -> str:
 TABLES = (
     front_page, leave_one_study_out, leave_one_study_out_all, leave_one_task_out, measures, duels, coverage,
     calibration, shortlist, expectations, shipped_spaces, portfolio, resemblance, partial_knowledge,
-    proxies_in_the_space, words, words_of, words_packs, words_time)  # fmt: skip
+    proxies_in_the_space, words, words_of, words_numbers, words_packs, words_time)  # fmt: skip

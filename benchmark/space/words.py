@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -39,7 +40,7 @@ from fennec.space.shortlist import ABSTAIN
 from fennec.space.transfer_space import TransferSpace
 from fennec.tasks.embedding import embed_task
 from fennec.tasks.embedding_files import load_known_embeddings
-from fennec.tasks.text_encoders import WordPieces
+from fennec.tasks.text_encoders import TextEncoder, WordPieces
 from fennec.tasks.words import (
     POWER,
     UNKNOWN,
@@ -70,7 +71,7 @@ PACKS = {
 class Ground:
     """Likenesses of all image sets, and the scores that they give."""
 
-    def __init__(self) -> None:
+    def __init__(self, encoder: Callable[[], TextEncoder] = WordPieces, queries: tuple[str, ...] = QUERIES) -> None:
         texts = load_texts()
         said = pd.read_csv(data_dir() / "descriptions.csv", index_col="image_set")["description"]
         bare = {
@@ -80,11 +81,13 @@ class Ground:
         self.kernel = TaskKernel.fit(self.embeddings, length_scale=TransferSpace().length_scale)
         self.likeness: dict[tuple[str, str], dict[str, float]] = {}
         for name, description in said.items():
-            rest = KnownTexts({other: text for other, text in texts.items() if other != name}, WordPieces())
-            titles = KnownTexts({other: text for other, text in bare.items() if other != name}, WordPieces())
+            rest = KnownTexts({other: text for other, text in texts.items() if other != name}, encoder())
             asked = Text(description, texts[name].class_names)
-            compared = ((rest, asked), (rest, Text(description)), (titles, asked))
-            for query, (known, text) in zip(QUERIES, compared, strict=True):
+            compared = [(rest, asked)]
+            if len(queries) > 1:
+                titles = KnownTexts({other: text for other, text in bare.items() if other != name}, encoder())
+                compared += [(rest, Text(description)), (titles, asked)]
+            for query, (known, text) in zip(queries, compared, strict=True):
                 found = known.likeness(text)
                 self.likeness[query, name] = dict(zip(known.image_sets, found.tolist(), strict=True))
 

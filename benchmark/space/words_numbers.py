@@ -1,21 +1,23 @@
 """Do numbers say more than words: how many pictures and classes a task has, beside its description.
 
     python benchmark/space/new_tasks.py --folder FOLDER --left task
-    python benchmark/space/words_numbers.py --folder FOLDER
+    python benchmark/space/words_numbers.py --folder FOLDER [--text-encoder FOLDER]
 
 As `words.py`, with the likeness of words times that of numbers: min(a/b, b/a) of the pictures for training and of the
 classes, their mean; a half where one of both is not known. This rule was written down before it was measured. Settings
 of the mixture are chosen for every left-out image set from nine by the mean gain in tau_w on the others: without
-numbers, with numbers, and from all eighteen, so that whether numbers count is a choice of the others too. Writes
-`words_numbers.csv`: mean tau_w, gain over neither, and what numbers add to words, with 95 % bootstrap intervals over
-the image sets whose files are in the folder.
+numbers, with numbers, and from all eighteen, so that whether numbers count is a choice of the others too; and, where
+one is given, a sentence encoder in place of words, without numbers. Writes `words_numbers.csv`: mean tau_w, gain over
+neither, and what is added to words, with 95 % bootstrap intervals over the image sets whose files are in the folder.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -24,6 +26,7 @@ from words import RESULTS, SETTINGS, Ground, tau
 
 from fennec.measures import bootstrap_interval
 from fennec.settings import data_dir
+from fennec.tasks.text_encoders import TextEncoder, load_text_encoder
 from fennec.tasks.words import mixture
 
 NUMBERS = ("n_train", "n_classes")
@@ -49,9 +52,31 @@ def alike(own: Floats, others: Floats) -> Floats:
     return np.asarray(np.where(np.isnan(ratio), UNKNOWN_NUMBER, ratio).mean(axis=1))
 
 
-def judged(folder: Path) -> pd.DataFrame:
+class Remembered:
+    """A text encoder that reads every text once.
+
+    Args:
+        encoder: that reads.
+    """
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        self.encoder, self.name = encoder, encoder.name
+        self.rows: dict[str, Floats] = {}
+
+    def fit(self, texts: Sequence[str]) -> Self:
+        """Nothing to learn."""
+        return self
+
+    def encode(self, texts: Sequence[str]) -> Floats:
+        """Rows of length 1 or 0, shape (n_texts, n_features)."""
+        new = sorted({text for text in texts if text not in self.rows}, key=len)
+        self.rows |= dict(zip(new, np.asarray(self.encoder.encode(new)), strict=True)) if new else {}
+        return np.stack([self.rows[text] for text in texts])
+
+
+def judged(folder: Path, ground: Ground) -> pd.DataFrame:
     """Gains of every left-out image set by setting, with and without numbers, mean over its studies."""
-    ground, known_sizes, rows = Ground(), sizes(), []
+    known_sizes, rows = sizes(), []
     for task in load(folder):
         if task.left != "task":
             continue
@@ -82,10 +107,17 @@ def main() -> None:
     """Compare, and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True)
-    table = judged(parser.parse_args().folder)
+    parser.add_argument("--text-encoder", type=Path)
+    asked = parser.parse_args()
+    table = judged(asked.folder, Ground(queries=("words",)))
+    tables = {name: (table, numbers) for name, numbers in CHOICES.items()}
+    if asked.text_encoder is not None:
+        encoder = Remembered(load_text_encoder(asked.text_encoder))
+        tower = judged(asked.folder, Ground(lambda: encoder, ("words",)))
+        tables[f"sentence encoder ({encoder.name})"] = (tower.loc[table.index], (False,))
     words, rows = nested(table, (False,))[0], []
-    for name, numbers in CHOICES.items():
-        found, best = nested(table, numbers)
+    for name, (some, numbers) in tables.items():
+        found, best = nested(some, numbers)
         gain, more = found - table["neither"].to_numpy(), found - words
         share = float(np.mean([each.endswith("True") for each in best]))
         rows.append((name, len(table), found.mean(), gain.mean(), *bootstrap_interval(gain), more.mean(),
