@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fennec.online import Said
 
 MAX_SEED = 2**32 - 1
+MOST_RERANKED = 100  # each of them is downloaded and run over the images
 MANY = 10**9  # more than there can be of anything
 
 
@@ -106,7 +107,8 @@ WeightsOption = Annotated[
 DeviceOption = Annotated[str | None, typer.Option("--device", help="cpu, cuda, ...; a GPU where there is one.")]
 KnownOption = Annotated[Path | None, typer.Option("--known", help="CSV (model,value) of results on this dataset.")]
 RerankOption = Annotated[
-    int, typer.Option("--rerank", help="Score so many of the best by forward passes, and merge.", min=0, max=MANY)
+    int,
+    typer.Option("--rerank", help="Score so many of the best by forward passes, and merge.", min=0, max=MOST_RERANKED),
 ]
 MeasuredOption = Annotated[
     bool, typer.Option("--measured-only", "--warm-only", help="Only models with published results.")
