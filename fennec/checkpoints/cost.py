@@ -165,14 +165,14 @@ class CostModel:
 
     def _costs_of_one(
         self, models: tuple[str, ...], batch_size: int, device: str, side: int | None, calibration: Calibration | None
-    ) -> tuple[Floats, Floats, Floats, NDArray[np.object_]]:
+    ) -> tuple[Floats, Floats, Floats, pd.api.extensions.ExtensionArray]:
         """Minutes of training on one image, gigabytes, images per second, and where these come from."""
         works, known, sides, places = self._work(models, side)
         training, trained_from = self._here(works, sides, places, device, "training", calibration)
         inference, inferred_from = self._here(works, sides, places, device, "inference", calibration)
         source = np.where(known, np.maximum(trained_from, inferred_from), _UNKNOWN)
         nothing = np.where(known, 1.0, np.nan)
-        words = np.array([*SOURCES, ""], dtype=object)[source]
+        words = pd.array(np.array([*SOURCES, ""], dtype=object)[source], dtype="str")
         return training / 60 * nothing, self._memory(works, sides, batch_size) * nothing, nothing / inference, words
 
     def rates(self, models: Sequence[str], kind: str, *, device: str = TRAINED_ON, side: int | None = None

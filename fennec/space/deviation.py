@@ -148,14 +148,14 @@ class Deviation:
         """
         vectors, doubt = task.vectors, task.doubt
         if not np.isfinite(task.observed).any():
-            variance = np.einsum("mk,kl,ml->m", vectors, task.covariance, vectors, optimize=True) + doubt
+            variance = np.einsum("mk,mk->m", vectors @ task.covariance, vectors) + doubt
             return task.task_vector, *self._results(vectors @ task.task_vector, variance, task.level)
         weights, given = self._given(task)
         means, variances = [], []
         for spread, posterior, left in given:
             design = np.column_stack([np.ones(len(vectors)), spread * vectors])
             means.append(design @ posterior)
-            own = np.einsum("mk,kl,ml->m", design, left, design, optimize=True)
+            own = np.einsum("mk,mk->m", design @ left, design)
             variances.append(own + spread**2 * (self.noise + doubt))
         mean = weights @ means
         variance = weights @ variances + weights @ np.square(np.array(means) - mean)
@@ -174,8 +174,10 @@ class Deviation:
         """
         generator = np.random.default_rng(random_state)
         weights, given = self._given(task)
-        vectors = task.vectors.T.astype(np.float32)
-        draws = np.sqrt(self.noise + task.doubt).astype(np.float32) * _own_noise(n_draws, len(task.doubt), random_state)
+        vectors = np.vstack([np.ones(len(task.vectors)), task.vectors.T]).astype(np.float32)  # the level first
+        own = np.sqrt(self.noise + task.doubt).astype(np.float32)
+        noise = _own_noise(n_draws, len(task.doubt), random_state)
+        draws = np.empty_like(noise)
         first, root, of = 0, np.empty(0), np.empty(0)
         for count, (spread, posterior, left) in zip(generator.multinomial(n_draws, weights), given, strict=True):
             some = slice(first, first := first + count)
@@ -183,9 +185,9 @@ class Deviation:
                 values, axes = np.linalg.eigh(left)
                 root, of = np.sqrt(values.clip(0)) * axes, left
             drawn = (posterior + generator.standard_normal((count, len(left))) @ root.T).astype(np.float32)
-            draws[some] += drawn[:, 1:] @ vectors
-            draws[some] *= spread
-            draws[some] += drawn[:, :1]
+            drawn[:, 1:] *= spread
+            np.multiply(noise[some], np.float32(spread) * own, out=draws[some])
+            draws[some] += drawn @ vectors
         known = np.isfinite(task.observed)
         draws[:, known] = task.observed[known]
         return draws

@@ -6,6 +6,7 @@ In: expected results and draws of a `TransferSpace`, facts of the models. Out: p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,7 +38,7 @@ def in_top(draws: NDArray[np.floating], k: int = 5) -> Floats:
     n_draws, n_models = draws.shape
     if k >= n_models:
         return np.ones(n_models)
-    best = np.argpartition(-draws, k - 1, axis=1)[:, :k]
+    best = np.argpartition(draws, -k, axis=1)[:, -k:]
     return np.asarray(np.bincount(best.ravel(), minlength=n_models) / n_draws)
 
 
@@ -106,12 +107,18 @@ def of_subject(only: Sequence[frozenset[str]], nearest: Sequence[tuple[str, floa
     Returns:
         Shape (n_models,); False where weights were trained for other subjects alone. All True where none is left.
     """
-    tasks = load_tasks()
-    here = " ".join(tasks.loc[tasks["image_set"].isin([name for name, _ in nearest]), "domain"].dropna().unique())
+    here = " ".join(_domains().get(name, "") for name, _ in nearest)
     found = np.array(
         [not subjects or any(subject in here for subject in subjects) for subjects in only], dtype=np.bool_
     )
     return found if found.any() else ~found
+
+
+@cache
+def _domains() -> dict[str, str]:
+    """What image sets show, in words."""
+    tasks = load_tasks()[["image_set", "domain"]].dropna().drop_duplicates()
+    return {str(name): " ".join(found) for name, found in tasks.groupby("image_set")["domain"]}
 
 
 def different(

@@ -186,7 +186,7 @@ def shortlist(
     first = best[prediction.performance[best].argmax()]
     drawn = expit(logits[:, [first, *best]].astype(np.float64))
     low, high = np.quantile(drawn[:, 1:] - drawn[:, :1], (0.1, 0.9), axis=0)
-    cost = {name: costs[name].to_numpy()[best].tolist() for name in COSTS}
+    cost = {name: costs[name].array[best].tolist() for name in COSTS}
     ranks = {row: rank for rank, row in enumerate(ranked.tolist(), start=1)} if n is None else {}
     rows = tuple(
         RankedModel(
