@@ -2,7 +2,7 @@
 
 In: standardised features and labels; out: weights with the bias in the last row. Squared hinge by splitting (Boyd et
 al. 2011, section 3): one ridge regression, factorised once, fits all classes again and again. Logistic by Newton steps
-whose conjugate gradients are preconditioned by the Gram matrix (Lin et al. 2008; Hsia et al. 2018).
+whose conjugate gradients run in coordinates that the Gram matrix makes round (Lin et al. 2008; Hsia et al. 2018).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ MARGIN_TOLERANCE = 1e-5  # of margins, root mean square over the samples of the 
 MAX_SPLITS, RELAXATION = 1000, 1.6
 FIRST_PENALTY, REBALANCE, UNBALANCED = 5.0, 10, 3.0  # weight of the split; looked at every ten steps, at most so uneven
 SETTLED = 100  # steps after which the weight stays, so that they converge
-GAIN_TOLERANCE = 1e-8  # of what a Newton step promises, as a share of the loss
-MAX_NEWTON, MAX_CONJUGATE, FORCING = 50, 200, 0.1
+GAIN_TOLERANCE = 1e-6  # of what a Newton step promises, as a share of the loss
+MAX_NEWTON, MAX_CONJUGATE, FORCING = 50, 200, 0.5
 ARMIJO, HALVINGS = 1e-4, 20
-ANOTHER_SCALE = 1.5  # of the curvature: from there on the preconditioner is made again
+ANOTHER_SCALE = 3.0  # of the curvature: from there on the coordinates are made again
 
 
 def standardise(x: Tensor, reference: Tensor) -> Tensor:
@@ -167,10 +167,9 @@ class Logistic:
             square = gram(x.T)
             self.span, _ = regular_factor(square, 0.0, max(float(square.diagonal().mean()), 1.0))
         self.rows = x if self.span is None else self.span
-        self.low = torch.cat([self.rows, self.rows.new_ones(len(x), 1)], dim=1).float()
-        self.square = gram(self.low).to(x.dtype)
+        self.square = gram(self._with_ones()).to(x.dtype)
         self.hot = functional.one_hot(y, n_classes).to(x.dtype)
-        self.decay = self.low.new_ones(self.low.shape[1], 1)
+        self.decay = x.new_ones(len(self.square), 1)
         self.decay[-1] = 0.0  # the bias is free
 
     def fit(self, strength: float, start: Tensor | None = None) -> Tensor:
@@ -180,7 +179,7 @@ class Logistic:
             strength: weight of the summed loss against half the squared norm of the weights.
             start: weights to start from, zeros when None.
         """
-        weights = self.low.new_zeros(self.low.shape[1], self.hot.shape[1], dtype=self.x.dtype)
+        weights = self.x.new_zeros(len(self.square), self.hot.shape[1])
         if start is not None:
             weights = start if self.span is None else torch.cat([self._into(self.x @ start[:-1]), start[-1:]])
         logits = predict(self.rows, weights)
@@ -191,8 +190,10 @@ class Logistic:
             gradient = torch.cat([_transposed(self.rows, error), error.sum(dim=0, keepdim=True)]) + self.decay * weights
             curvature = strength * float((probs * (1 - probs)).mean())
             if not scale / ANOTHER_SCALE < curvature < scale * ANOTHER_SCALE:
-                scale, factor = curvature, self._precondition(curvature)
-            direction, gain = self._newton(probs.float(), gradient.float(), factor, strength, float(cost))
+                scale, (factor, rounded) = curvature, self._round(curvature)
+            uphill = torch.linalg.solve_triangular(factor, gradient.float(), upper=False)
+            downhill, gain = _newton(rounded, scale, probs.float(), strength, uphill, float(cost))
+            direction = torch.linalg.solve_triangular(factor.T, downhill, upper=True).to(self.x.dtype)
             if gain < GAIN_TOLERANCE * float(cost):
                 break
             along, size = predict(self.rows, direction), 1.0
@@ -211,34 +212,20 @@ class Logistic:
         loss = functional.cross_entropy(logits, self.y, reduction="sum")
         return strength * loss + 0.5 * weights[:-1].square().sum()
 
-    def _precondition(self, curvature: float) -> Tensor:
-        """Factor of what the second derivative would be, were every sample and class as uncertain as the mean."""
+    def _with_ones(self) -> Tensor:
+        """The rows in single precision with a column for the bias."""
+        return torch.cat([self.rows, self.rows.new_ones(len(self.rows), 1)], dim=1).float()
+
+    def _round(self, curvature: float) -> tuple[Tensor, Tensor]:
+        """Coordinates in which the cost would be round, were every sample and class as uncertain as the mean.
+
+        Returns:
+            The factor L of curvature * X'X + decay, weights being L'^-1 times the coordinates, and X L'^-1.
+        """
         square = curvature * self.square
         square.diagonal().add_(torch.where(self.decay[:, 0] > 0, 1.0, 1e-6))
-        return regular_factor(square, 0.0, max(float(square.diagonal().mean()), 1.0))[0].float()
-
-    def _newton(
-        self, probs: Tensor, gradient: Tensor, factor: Tensor, strength: float, cost: float
-    ) -> tuple[Tensor, float]:
-        """A Newton step by conjugate gradients, and twice what it promises to gain."""
-        left = -gradient
-        eased = torch.cholesky_solve(left, factor)
-        direction, ahead = torch.zeros_like(left), eased
-        first = size = float((left * eased).sum())
-        goal = first * min(FORCING**2, first / max(cost, 1e-30))
-        for _ in range(MAX_CONJUGATE):
-            if size <= goal or first < GAIN_TOLERANCE * cost:
-                break
-            pull = probs * (self.low @ ahead)
-            pull -= probs * pull.sum(dim=1, keepdim=True)
-            bent = strength * _transposed(self.low, pull) + self.decay * ahead
-            step = size / float((ahead * bent).sum())
-            direction = direction + step * ahead
-            left = left - step * bent
-            eased = torch.cholesky_solve(left, factor)
-            last, size = size, float((left * eased).sum())
-            ahead = eased + size / last * ahead
-        return direction.to(self.x.dtype), first
+        factor = regular_factor(square, 0.0, max(float(square.diagonal().mean()), 1.0))[0].float()
+        return factor, torch.linalg.solve_triangular(factor, self._with_ones().T, upper=False).T
 
     def _into(self, logits: Tensor) -> Tensor:
         """Weights in the span of the samples that give logits."""
@@ -249,6 +236,38 @@ class Logistic:
         """Weights of the features, shape (n_features, n_classes)."""
         assert self.span is not None
         return self.x.T @ torch.linalg.solve_triangular(self.span.T, weights, upper=True)
+
+
+def _newton(
+    rounded: Tensor, curvature: float, probs: Tensor, strength: float, uphill: Tensor, cost: float
+) -> tuple[Tensor, float]:
+    """A Newton step by conjugate gradients, and twice what it promises to gain.
+
+    Args:
+        rounded: Z = X L'^-1 as of `Logistic._round`, where the decay is I - curvature * Z'Z.
+        curvature: that they were made for.
+        probs: of every class, shape (n_samples, n_classes).
+        strength: weight of the summed loss.
+        uphill: gradient in these coordinates, shape (n_columns, n_classes).
+        cost: at which it was taken.
+    """
+    left = -uphill
+    step, ahead = torch.zeros_like(left), left
+    first = size = float(left.square().sum())
+    goal = first * min(FORCING**2, first / max(cost, 1e-30))
+    for _ in range(MAX_CONJUGATE):
+        if size <= goal or first < GAIN_TOLERANCE * cost:
+            break
+        along = rounded @ ahead
+        pull = strength * probs * along
+        pull -= probs * pull.sum(dim=1, keepdim=True)
+        bent = ahead + _transposed(rounded, pull - curvature * along)
+        length = size / float((ahead * bent).sum())
+        step = step + length * ahead
+        left = left - length * bent
+        last, size = size, float(left.square().sum())
+        ahead = left + size / last * ahead
+    return step, first
 
 
 def folds(y: Tensor, n_folds: int, *, random_state: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -48,21 +48,24 @@ def linear_probe(
     right = torch.zeros((), dtype=batch.x.dtype, device=batch.x.device)
     for fit, held in folds(batch.y, min(n_folds, len(batch.x)), random_state=random_state):
         x, y = batch.x[fit], batch.y[fit]
-        chosen = _choose(x, y, batch.n_classes, random_state) if strength is None else strength
-        weights = fit_linear(standardise(x, x), y, batch.n_classes, loss="cross_entropy", strength=chosen)
+        chosen, start = (strength, None) if strength is not None else _choose(x, y, batch.n_classes, random_state)
+        weights = fit_linear(standardise(x, x), y, batch.n_classes, loss="cross_entropy", strength=chosen, start=start)
         right += (predict(standardise(batch.x[held], x), weights).argmax(dim=1) == batch.y[held]).sum()
     return right / len(batch.x)
 
 
-def _choose(x: Tensor, y: Tensor, n_classes: int, random_state: int) -> float:
-    """The strength with the best accuracy on a third of the samples, the weakest of equals."""
+def _choose(x: Tensor, y: Tensor, n_classes: int, random_state: int) -> tuple[float, Tensor]:
+    """The strength with the best accuracy on a third of the samples, the weakest of equals, and its weights."""
     fit, held = next(folds(y, 3, random_state=random_state))
     inner, outer = standardise(x[fit], x[fit]), standardise(x[held], x[fit])
     model = Logistic(inner, y[fit], n_classes)
-    weights, best = None, (-1.0, STRENGTHS[0])
+    weights: Tensor | None = None
+    best = (-1.0, STRENGTHS[0], torch.empty(0))
     for strength in STRENGTHS:
         weights = model.fit(strength, weights)
         accuracy = float((predict(outer, weights).argmax(dim=1) == y[held]).double().mean())
         if accuracy > best[0]:
-            best = (accuracy, strength)
-    return best[1]
+            best = (accuracy, strength, weights)
+        if accuracy == 1.0:
+            break
+    return best[1:]
