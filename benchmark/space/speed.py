@@ -137,7 +137,7 @@ def recommend_many() -> list[tuple[str, int, float]]:
         rows.append(("expected results with intervals", size, predicted))
         if size <= 100_000:  # draws of a million take gigabytes
             drawn = median_seconds(
-                lambda one=recommender: in_top(one.drawn_logits(task, known=None, n_draws=500)), repeats=3
+                lambda one=recommender: in_top(one.drawn_logits(one.expected(task), n_draws=500)), repeats=3
             )
             rows.append(("probabilities of the five best", size, drawn))
     return rows

@@ -22,7 +22,6 @@ from fennec.errors import (
     InputError,
     UnknownTaskError,
     UnreadableError,
-    UnwritableError,
     did_you_mean,
 )
 from fennec.files import MANIFEST, as_json, find_file, make_folder, read_together, with_manifest, write_together
@@ -174,7 +173,8 @@ def save_space(space: TransferSpace, folder: str | Path, *, proxy: Proxy | None 
 
     Raises:
         InputError: the proxy is not the one that the recommender was fitted with, or must be given.
-        ArtifactError: the folder cannot be written, or the space could not be read again.
+        ArtifactError: the space could not be read again.
+        UnwritableError: the folder cannot be written.
     """
     from safetensors.numpy import save
 
@@ -219,10 +219,7 @@ def save_space(space: TransferSpace, folder: str | Path, *, proxy: Proxy | None 
         _read(contents)
     except ArtifactError as error:
         raise ArtifactError(f"this recommender cannot be saved: {error}") from error
-    try:
-        write_together(Path(folder), with_manifest(contents, READ))
-    except UnwritableError as error:
-        raise ArtifactError(str(error)) from error
+    write_together(Path(folder), with_manifest(contents, READ))
 
 
 def load_space(folder: str | Path, kind: type[Space], *, proxy: Proxy | None = None) -> Space:

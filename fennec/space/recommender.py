@@ -95,7 +95,7 @@ class Recommender(TransferSpace):
 
         Raises:
             InputError: another proxy than that.
-            ArtifactError: the folder cannot be written.
+            UnwritableError: the folder cannot be written.
         """
         save_space(self, folder, proxy=proxy)
 

@@ -141,7 +141,8 @@ def shortlist(
             "loosen the condition or take another study"
         )
     known = {models[space.row_of(model)]: value for model, value in (known or {}).items()}
-    prediction = space.predict(task, known=known)
+    expected = space.expected(task, known)
+    prediction = space.predicted(expected)
     if len(allowed) == len(models):
         ranked = space.index_.search(prediction.task_vector, len(models))
     else:
@@ -158,7 +159,7 @@ def shortlist(
     worth = np.full(len(models), siblings)
     if not siblings:
         worth[start] = worth_their_size(prediction.performance[start], params[start])
-    logits = space.drawn_logits(task, known=known, n_draws=N_PORTFOLIO_DRAWS if portfolio else N_DRAWS)
+    logits = space.drawn_logits(expected, n_draws=N_PORTFOLIO_DRAWS if portfolio else N_DRAWS)
     top5 = np.zeros(len(models))
     top5[allowed] = in_top(logits if len(allowed) == len(models) else logits[:, allowed])
     sizes = [""] * len(ranked)

@@ -243,7 +243,11 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
             InputError: the task was embedded with another proxy, or a known value is not a fraction.
             UnknownModelError: a known result is of a model that has no place here.
         """
-        vector, mean, deviation = self.deviation_.update(self.expected(task, known))
+        return self.predicted(self.expected(task, known))
+
+    def predicted(self, expected: Expected) -> Prediction:
+        """The same of a task as `expected` says."""
+        vector, mean, deviation = self.deviation_.update(expected)
         half = self.deviation_.width * deviation
         return Prediction(vector, self.model_vectors_ @ vector, expit(mean), expit(mean - half), expit(mean + half))
 
@@ -268,13 +272,10 @@ class TransferSpace(BaseEstimator):  # type: ignore[misc]
             InputError: as for `predict`.
             UnknownModelError: as for `predict`.
         """
-        return np.asarray(expit(self.drawn_logits(task, known=known, n_draws=n_draws).astype(np.float64)))
+        return np.asarray(expit(self.drawn_logits(self.expected(task, known), n_draws=n_draws).astype(np.float64)))
 
-    def drawn_logits(
-        self, task: Task | None, *, known: Mapping[str, float] | None, n_draws: int
-    ) -> NDArray[np.float32]:
-        """The same on the logit scale, where the order is the same; arguments and errors as for `draws`."""
-        expected = self.expected(task, known)
+    def drawn_logits(self, expected: Expected, *, n_draws: int) -> NDArray[np.float32]:
+        """The same on the logit scale, where the order is the same, of a task as `expected` says."""
         return self.deviation_.draw(expected, n_draws=n_draws, random_state=self.random_state or 0)
 
     def expected(self, task: Task | None = None, known: Mapping[str, float] | None = None) -> Expected:

@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from sklearn.base import clone
 
 import fennec.space.recommender
-from fennec.errors import ArtifactError, InputError, NothingToRecommendError, UnknownModelError
+from fennec.errors import ArtifactError, InputError, NothingToRecommendError, UnknownModelError, UnwritableError
 from fennec.evidence.hubs import load_matrix
 from fennec.evidence.matrix import TransferMatrix
 from fennec.evidence.scores import gaussian_scores
@@ -126,7 +126,7 @@ def test_recommend__condition_and_known__respected() -> None:
     [
         ({"n": 0}, InputError, "n is 0"),
         ({"where": "params < 5"}, NothingToRecommendError, "none of the 13 models"),
-        ({"known": {"timm:nothing": 0.5}}, UnknownModelError, "has no place"),
+        ({"known": {"timm:nothing": 0.5}}, UnknownModelError, "is none of the 13 of this space"),
         ({"known": {"timm:vit_base_patch16_224.dino": 50}}, InputError, "expected a fraction"),
     ],
 )
@@ -256,7 +256,7 @@ def test_save__interrupted_or_unwritable__nothing_half_written(
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     blocked = tmp_path / "file"
     blocked.write_text("x")
-    with pytest.raises(ArtifactError, match="cannot write"):
+    with pytest.raises(UnwritableError, match="cannot write"):
         recommender.save(blocked / "space")
 
 
