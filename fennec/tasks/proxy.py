@@ -185,6 +185,7 @@ def load_bundled(folder: Path, device: str = "cpu") -> Proxy:
         try:
             if device == "cpu":
                 network = onnx_network(folder / "model.onnx", weights)
+                network([np.zeros((3, config.input_size, config.input_size), dtype=np.float32)])  # it may take no other
             else:
                 network = torch_network(_timm_of(config.architecture, weights), device)
         except Exception as error:  # of a foreign reader on what may be anything
