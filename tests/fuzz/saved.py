@@ -1,7 +1,7 @@
 """Saved things that somebody or something changed: `python -m tests.fuzz.saved -n 300 [--kind spaces] [--only 17]`.
 
 In: a kind, a seed and a number. Out: what was tried and what is wrong with the answer. An answer is clear where the
-thing is refused in one line, or accepted and everything that is then said of it is JSON. Counts of all kinds go to
+thing is refused in one line, or accepted and everything that is then said of it is JSON. Counts of kinds tried go to
 `benchmark/results/fuzz_saved.csv`.
 """
 
@@ -49,6 +49,7 @@ from fennec.tasks.embedding_files import load_embeddings, save_embeddings
 from fennec.tasks.proxy import BUNDLED, load_bundled
 from fennec.tasks.unfinished import Unfinished, load_unfinished, save_unfinished
 
+from .kept import keep
 from .tamper import changed, changed_tensors, damaged, document, misplaced, tampered
 
 Try = tuple[str, Callable[[], object]]  # what it is, and what is done with it
@@ -367,8 +368,8 @@ def main() -> None:
         rows = [sweep(kind, numbers, Path(folder), seed=asked.seed, say=print) for kind in asked.kind or KINDS]
     frame = pd.DataFrame(rows)
     print(frame.to_string(index=False))
-    if asked.kind is None and asked.only is None:
-        frame.drop(columns="seconds").to_csv(RESULTS, index=False)
+    if asked.only is None:
+        keep(frame.drop(columns="seconds"), RESULTS)
     sys.exit(int(frame["wrong"].sum() > 0))
 
 
