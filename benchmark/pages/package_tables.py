@@ -22,6 +22,17 @@ def speed() -> str:
     return markdown(["what", "size", "time", "peak MB of the process", "times `import timm`"], rows)
 
 
+def embed_many() -> str:
+    """`fennec embed` on a thousand to a hundred thousand pictures."""
+    results = pd.read_csv(RESULTS / "embed_many.csv")
+    rows = [
+        [row.layout, f"{row.n_images:,}", f"{row.seconds:.0f} s", f"{row.images_per_second:.0f}", f"{row.mb:.0f}",
+         "yes" if row.same else "no"]
+        for row in results.itertuples()
+    ]  # fmt: skip
+    return markdown(["pictures in", "number", "time", "a second", "peak MB", "the same embedding"], rows)
+
+
 def scoring_time() -> str:
     """A pass through every model of a hub beside one recommendation."""
     results = pd.read_csv(RESULTS / "scoring_time.csv")
@@ -101,4 +112,4 @@ def _cards() -> dict[str, dict[str, str]]:
     }
 
 
-TABLES = (speed, scoring_time, documentation, giving_back, hostile_inputs, changed_files, faults, sources, caveats)
+TABLES = (speed, embed_many, scoring_time, documentation, giving_back, hostile_inputs, changed_files, faults, sources, caveats)
