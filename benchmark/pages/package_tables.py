@@ -112,4 +112,15 @@ def _cards() -> dict[str, dict[str, str]]:
     }
 
 
-TABLES = (speed, embed_many, scoring_time, documentation, giving_back, hostile_inputs, changed_files, faults, sources, caveats)
+TABLES = (
+    speed,
+    embed_many,
+    scoring_time,
+    documentation,
+    giving_back,
+    hostile_inputs,
+    changed_files,
+    faults,
+    sources,
+    caveats,
+)

@@ -19,7 +19,7 @@ import zipfile
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import IO, Any
@@ -186,9 +186,11 @@ def _without_utf8(flags: bytes) -> bytes:
 
 def _open_zip(path: Path) -> Tree:
     try:
-        file = _AnyNames(path)
-        archive = zipfile.ZipFile(file)
-        infos = archive.infolist()
+        with ExitStack() as stack:
+            file = stack.enter_context(_AnyNames(path))
+            archive = zipfile.ZipFile(file)
+            infos = archive.infolist()
+            stack.pop_all()  # open as long as the archive
     except Exception as error:  # of a foreign reader on what may be anything
         raise DataError(f"'{path}' is not a readable zip archive: {said(error) or type(error).__name__}") from error
     file.listed = True

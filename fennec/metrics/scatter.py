@@ -153,7 +153,7 @@ def _leading(square: Tensor, n_kept: int) -> tuple[Tensor, Tensor]:
     """The largest eigenvalues, descending, and their eigenvectors; may overwrite the matrix."""
     size = len(square)
     with one_thread():
-        if square.device.type == "cpu" and size >= 16 * n_kept:  # so few do not need all the others
+        if square.device.type == "cpu" and size >= 4 * n_kept:  # so few do not need all the others
             found = scipy.linalg.eigh(
                 square.numpy().T, subset_by_index=(size - n_kept, size - 1), overwrite_a=True, check_finite=False
             )

@@ -50,7 +50,8 @@ def test_fit__own_results_and_images__recommends_own_models(run: Run, tmp_path: 
     assert made.pop("data")["pets"]["class_counts"] == {"cat": 3, "dog": 3}
     assert made.pop("n_tasks") > 50  # those of all studies, and pets
     assert made.pop("unknown_models") == ["mine", "yours"]
-    assert made == {"folder": str(tmp_path / "s"), "study": "all studies", "protocol": "finetune", "n_models": 2}
+    study = "all studies and own results: ours"
+    assert made == {"folder": str(tmp_path / "s"), "study": study, "protocol": "finetune", "n_models": 2}
     code, out, _ = run("recommend", image_folder, "--space", tmp_path / "s", "--json")
     document = json.loads(out)
     assert [model["model"] for model in document["models"]] == ["yours", "mine"]
