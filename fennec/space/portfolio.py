@@ -19,7 +19,6 @@ SIBLINGS = 2  # checkpoints of one network in a list
 SAME_NETWORK = 1.05  # ratio of sizes of one family up to which two checkpoints count as of one network
 CHEAPER = 5.0  # a model has to be better than those of so many times fewer parameters
 WORTH = 0.01  # by so much, a fraction
-FEW = 10  # times the number of best models to look at first
 
 
 def in_top(draws: NDArray[np.floating], k: int = 5) -> Floats:
@@ -39,11 +38,7 @@ def in_top(draws: NDArray[np.floating], k: int = 5) -> Floats:
     n_draws, n_models = draws.shape
     if k >= n_models:
         return np.ones(n_models)
-    # the k-th best of a few good ones is a bar that the k best of all reach, and hardly any other
-    few = np.argpartition(draws.mean(axis=0), -min(FEW * k, n_models))[-min(FEW * k, n_models) :]
-    bar = np.partition(draws[:, few], -k, axis=1)[:, -k, None]
-    able = np.flatnonzero((draws >= bar).any(axis=0))
-    best = able[np.argpartition(draws[:, able], -k, axis=1)[:, -k:]]
+    best = np.argpartition(draws, -k, axis=1)[:, -k:]
     return np.asarray(np.bincount(best.ravel(), minlength=n_models) / n_draws)
 
 
