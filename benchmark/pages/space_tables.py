@@ -307,11 +307,11 @@ def words_of() -> str:
 def words_numbers() -> str:
     """Numbers of pictures and classes beside words, and a sentence encoder in their place."""
     rows = [
-        [line.method, str(line.n_image_sets), f"{line.gain:+.3f} [{line.low:+.3f}, {line.high:+.3f}]",
+        [f"{line.left_out} left out", line.method, str(line.n), f"{line.gain:+.3f} [{line.low:+.3f}, {line.high:+.3f}]",
          f"{line.over_words:+.3f} [{line.over_words_low:+.3f}, {line.over_words_high:+.3f}]"]
         for line in pd.read_csv(RESULTS / "words_numbers.csv").itertuples()
     ]  # fmt: skip
-    return markdown(["likeness by", "image sets", "gain over neither [95 %]", "over words [95 %]"], rows)
+    return markdown(["", "likeness by", "image sets or studies", "gain over neither [95 %]", "over words [95 %]"], rows)
 
 
 def words_packs() -> str:

@@ -1,8 +1,8 @@
 """A description in words becomes a likeness to known tasks: where there are no images yet, and beside them.
 
 In: what a person says of the pictures, names of the classes, how many pictures there will be. Out: `TaskDescription`:
-how much of what is special to the task each known image set is expected to tell. What is said of the known ones is in
-`data/tasks.csv`, `data/class_names.json` and `data/descriptions.csv`.
+how much of what is special to the task each known image set is expected to tell, by how alike the words are, and the
+numbers. What is said of the known ones is in `data/tasks.csv`, `data/class_names.json` and `data/descriptions.csv`.
 Source: Nadaraya 1964 and Watson 1964 for the shares, with a weight for what nobody knows.
 """
 
@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,16 @@ from fennec.settings import data_dir
 from .embedding import TaskEmbedding
 from .text_encoders import TextEncoder, WordPieces, load_text_encoder
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Floats = NDArray[np.float64]
 
 # Written down before they were measured, and kept: what nine settings gain is in benchmark/space/words.py.
 POWER = 2.0  # of likeness: how much more the nearest count
 UNKNOWN = 0.1  # weight of what no known task tells
+UNKNOWN_NUMBER = 0.5  # how alike a number is to one that nobody knows
+NUMBERS = ("n_train", "n_classes")  # what is compared: pictures to train on, classes
 N_TITLE = 60  # characters of a description that name the task
 
 
@@ -49,7 +54,7 @@ class TaskDescription:
 
     Attributes:
         text: what was said.
-        likeness: with every known image set, 0 no word in common to 1 the same words.
+        likeness: of the words with every known image set, 0 none in common to 1 the same words.
         shares: how much of what is special to the task each known image set tells, at least 0, less than 1 in all.
         encoder: what compared the words.
         n_images: how many images there will be, None when nobody said.
@@ -119,14 +124,41 @@ class KnownTexts:
         return normalize(rows[: len(texts)] + rows[len(texts) :])
 
 
-def mixture(likeness: Floats, *, power: float = POWER, unknown: float = UNKNOWN) -> Floats:
+def alike_in_size(own: Floats, others: Floats) -> Floats:
+    """How alike numbers of a task are with those of known ones: the mean of min(a/b, b/a), 1 for the same.
+
+    Args:
+        own: NaN where nobody said, shape (n_numbers,); such a number does not count.
+        others: NaN where nobody knows, which is a half alike, shape (n_known, n_numbers).
+
+    Returns:
+        Shape (n_known,); ones where nobody said anything.
+
+    Example:
+        >>> alike_in_size(np.array([1000.0, 10.0]), np.array([[1000.0, 100.0], [10.0, np.nan]])).tolist()
+        [0.55, 0.255]
+    """
+    said = np.isfinite(own)
+    if not said.any():
+        return np.ones(len(others))
+    ratio = np.minimum(own / others, others / own)[:, said]
+    return np.asarray(np.where(np.isnan(ratio), UNKNOWN_NUMBER, ratio).mean(axis=1))
+
+
+def mixture(likeness: Floats, sizes: Floats | float = 1.0, *, power: float = POWER, unknown: float = UNKNOWN) -> Floats:
     """How much of what is special to a task each known one tells, from how alike they are, shape (n_known,).
+
+    Args:
+        likeness: of the words, shape (n_known,).
+        sizes: of the numbers, shape (n_known,).
+        power: of the likeness of words.
+        unknown: weight of what no known task tells.
 
     Example:
         >>> mixture(np.array([0.0, 0.0])).tolist()
         [0.0, 0.0]
     """
-    weights = likeness**power
+    weights = likeness**power * sizes
     return np.asarray(weights / (unknown + weights.sum()))
 
 
@@ -143,7 +175,8 @@ def describe_task(
     Args:
         about: what the pictures show, in English where the encoder is the one that comes with Fennec.
         classes: their names; those of the images when they have labels.
-        n_images: how many there will be; only costs depend on it.
+        n_images: how many there will be; known tasks of as many images and classes count more. Those of the images
+            when None.
         images: embedding of images that are there already; words then join them.
         encoder: a loaded one, or what `load_text_encoder` takes; words and pieces of words when None.
 
@@ -175,7 +208,10 @@ def describe_task(
     known = known_texts() if encoder is None else KnownTexts(load_texts(), _loaded(encoder))
     text = Text(about, names)
     likeness = known.likeness(text)
-    shares = mixture(likeness)
+    n_there = None if images is None else images.n_images if images.taken is None else images.taken.n_images
+    own = np.array([n_images or n_there or np.nan, len(names) or np.nan])
+    numbers = known_numbers().reindex(list(known.image_sets)).to_numpy(dtype=np.float64)
+    shares = mixture(likeness, alike_in_size(own, numbers))
     return TaskDescription(
         text,
         dict(zip(known.image_sets, likeness.tolist(), strict=True)),
@@ -199,6 +235,17 @@ def _dense(rows: Any) -> Floats:
 def known_texts() -> KnownTexts:
     """Those of all known image sets, by words and pieces of words."""
     return KnownTexts(load_texts(), WordPieces())
+
+
+@lru_cache(maxsize=1)
+def known_numbers() -> pd.DataFrame:
+    """Medians of `NUMBERS` over the tasks of every known image set, NaN for unknown."""
+    import pandas as pd
+
+    tasks = pd.read_csv(data_dir() / "tasks.csv", usecols=["image_set", *NUMBERS])
+    numbers = tasks[list(NUMBERS)].apply(pd.to_numeric, errors="coerce")
+    found: pd.DataFrame = numbers.groupby(tasks["image_set"]).median()
+    return found
 
 
 def load_texts() -> dict[str, Text]:

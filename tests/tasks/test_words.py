@@ -14,7 +14,16 @@ from fennec.errors import ArtifactError, InputError
 from fennec.space.recommender import Recommender
 from fennec.tasks.embedding_files import load_known_embeddings
 from fennec.tasks.text_encoders import TextTower, WordPieces, load_text_encoder
-from fennec.tasks.words import KnownTexts, Text, describe_task, known_texts, load_texts, mixture
+from fennec.tasks.words import (
+    KnownTexts,
+    Text,
+    alike_in_size,
+    describe_task,
+    known_numbers,
+    known_texts,
+    load_texts,
+    mixture,
+)
 from tests.tasks.towers import make_tower
 
 TEXTS = {
@@ -62,6 +71,30 @@ def test_likeness__other_words__the_task_that_is_meant() -> None:
         assert likeness.max() <= 1
     np.testing.assert_allclose(known.likeness(TEXTS["crops"])[known.image_sets.index("crops")], 1.0)
     assert not known.likeness(Text("guitars")).any()
+
+
+sizes = st.floats(1, 1e6)
+
+
+@given(sizes, st.lists(sizes, min_size=2, max_size=6, unique=True))
+def test_alike_in_size__any_numbers__nearest_in_ratio_first(own: float, others: list[float]) -> None:
+    alike = alike_in_size(np.array([own, np.nan]), np.column_stack([others, np.full(len(others), np.nan)]))
+    apart = np.abs(np.log(np.array(others) / own))
+    np.testing.assert_allclose(alike, np.exp(-apart))
+    known = alike_in_size(np.array([own, 2.0]), np.column_stack([others, np.full(len(others), np.nan)]))
+    np.testing.assert_allclose(known, (np.exp(-apart) + 0.5) / 2)
+    assert alike_in_size(np.array([np.nan]), np.array([[own], [np.nan]])).tolist() == [1.0, 1.0]
+
+
+def test_describe__as_many_images_as_a_known_task__counts_more() -> None:
+    few = int(known_numbers().loc["cub200", "n_train"])
+    told = {n: describe_task("photographs of birds", n_images=n) for n in (few, 100 * few, 10_000 * few)}
+    shares = [each.shares["cub200"] for each in told.values()]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > 50 * shares[2] > 0
+    nearest = {n: max(told.shares, key=lambda name: told.shares[name]) for n in (5_000, 80_000)
+               for told in [describe_task("X-rays of the chest, fourteen findings", n_images=n)]}  # fmt: skip
+    assert nearest == {5_000: "pneumonia", 80_000: "chestmnist"}
 
 
 def test_likeness__ten_thousand_classes__description_keeps_half() -> None:
@@ -121,7 +154,7 @@ def test_recommend__no_word_known__order_for_any_dataset_and_said(space: Recomme
 
 
 def test_recommend__words_alone__says_what_it_rests_on(space: Recommender) -> None:
-    task = describe_task("X-rays of the chest, fourteen findings", n_images=2000)
+    task = describe_task("X-rays of the chest, fourteen findings", n_images=80_000)
     ranking = space.recommend(task, n=3)
     assert ranking.nearest_in_words[0][0] == "chestmnist"
     document = ranking.to_dict()
@@ -129,7 +162,7 @@ def test_recommend__words_alone__says_what_it_rests_on(space: Recommender) -> No
     assert document["nearest_in_words"][0] == {"task": "chestmnist", "share": task.shares["chestmnist"]}
     assert document["n_images"] is None
     assert "words: nearest tasks" in str(ranking)
-    assert "2,000 images" in str(ranking)
+    assert "80,000 images" in str(ranking)
     assert not any("no images given" in note for note in ranking.notes)
     first = space.explain(task, ranking.ids[0])
     assert first.score == pytest.approx(first.static + sum(part.value for part in first.contributions), abs=0.02)
