@@ -328,6 +328,7 @@ def _notes(space: TransferSpace, task: Task | None, known: Mapping[str, float], 
     elif described is not None and not described.shares:
         notes.append(
             "no word of the description is known of any task (they are described in English): "
+            + ("numbers alone place no task; " if described.n_images or described.text.class_names else "")
             + ("only the images count" if images is not None else "this is the order for any dataset, general quality")
         )
     elif described is None and not space.nearest_tasks(task, n=1):

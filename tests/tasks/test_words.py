@@ -136,6 +136,12 @@ def test_describe__classes_beside_labels__refused_and_the_labels_count() -> None
     assert described.name == images.name
 
 
+def test_recommend__numbers_but_no_word__says_so(space: Recommender) -> None:
+    ranking = space.recommend(describe_task("zzz qqq", n_images=1000), n=3)
+    assert any("numbers alone place no task" in note for note in ranking.notes)
+    assert not any("numbers alone" in note for note in space.recommend(describe_task("zzz qqq"), n=3).notes)
+
+
 def test_texts__every_known_image_set__described() -> None:
     texts = load_texts()
     assert set(known_texts().image_sets) == set(texts)
