@@ -33,6 +33,16 @@ def embed_many() -> str:
     return markdown(["pictures in", "number", "time", "a second", "peak MB", "the same embedding"], rows)
 
 
+def stopped_requests() -> str:
+    """What requests leave behind in the page."""
+    results = pd.read_csv(RESULTS / "stopped_requests.csv")
+    rows = [
+        [row.after, str(row.requests), str(row.stopped), f"{row.mb:.0f}", str(row.threads), str(row.files)]
+        for row in results.itertuples()
+    ]
+    return markdown(["after", "requests", "stopped", "MB", "threads", "files kept for an hour"], rows)
+
+
 def scoring_time() -> str:
     """A pass through every model of a hub beside one recommendation."""
     results = pd.read_csv(RESULTS / "scoring_time.csv")
@@ -115,6 +125,7 @@ def _cards() -> dict[str, dict[str, str]]:
 TABLES = (
     speed,
     embed_many,
+    stopped_requests,
     scoring_time,
     documentation,
     giving_back,

@@ -29,6 +29,7 @@ MAX_UNPACKED_MB = 8_000
 MAX_MEMBERS = 200_000
 PROTOCOLS = ("finetune", "linear_probe", "zero_shot")  # that people ask for
 N_WAITING = 100  # requests at most
+N_SESSIONS = 8  # of browsers whose last answer, some megabytes, stays in memory
 KEPT_S = 3600  # what was uploaded and never used
 ANY = "any"
 LICENCES = (ANY, "apache-2.0", "mit", "bsd-3-clause", "cc-by-nc-4.0")
@@ -228,7 +229,7 @@ def served(*, port: int | None = None, browser: bool = False) -> Iterator[Any]:
             try:
                 app, *_ = page.launch(
                     server_name=ADDRESS, server_port=port, inbrowser=browser, share=False, ssr_mode=False,
-                    max_file_size=f"{MAX_UPLOAD_MB}mb", prevent_thread_lock=True,
+                    max_file_size=f"{MAX_UPLOAD_MB}mb", prevent_thread_lock=True, state_session_capacity=N_SESSIONS,
                     app_kwargs={"middleware": [(Guard, (uploads,), {})]},
                 )  # fmt: skip
             except OSError as error:
