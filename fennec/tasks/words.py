@@ -181,8 +181,8 @@ def describe_task(
         encoder: a loaded one, or what `load_text_encoder` takes; words and pieces of words when None.
 
     Raises:
-        InputError: no description, an empty class name or one given twice, less than one image, or classes beside
-            images that have labels.
+        InputError: no description, an empty class name or one given twice, a number in place of names, less than one
+            image, or classes beside images that have labels.
         FennecError: as `load_text_encoder` does.
 
     Example:
@@ -196,6 +196,10 @@ def describe_task(
     names = tuple(" ".join(name.split()) for name in classes)
     if "" in names:
         raise InputError("the name of a class is empty; give names such as wheat,maize,barley")
+    if len(names) == 1 and names[0].isdecimal():
+        raise InputError(
+            f"'{names[0]}' is one class by name; give the names of all, such as wheat,maize,barley, or leave them out"
+        )
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"class '{twice}' is named twice; give every class once")

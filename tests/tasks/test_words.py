@@ -119,6 +119,7 @@ def test_mixture__any_likeness__shares_that_a_covariance_may_have(likeness: list
         ({"about": " "}, "the description is empty; say what the pictures show"),
         ({"about": "crops", "n_images": -1}, "-1 images; expected at least 1"),
         ({"about": "crops", "classes": ["wheat", " "]}, "the name of a class is empty"),
+        ({"about": "crops", "classes": ["200"]}, "'200' is one class by name; give the names of all"),
         ({"about": "crops", "classes": ["wheat", "rye", "wheat"]}, "class 'wheat' is named twice"),
     ],
 )
