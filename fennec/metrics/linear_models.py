@@ -193,9 +193,9 @@ class Logistic:
                 scale, (factor, rounded) = curvature, self._round(curvature)
             uphill = torch.linalg.solve_triangular(factor, gradient.float(), upper=False)
             downhill, gain = _newton(rounded, scale, probs.float(), strength, uphill, float(cost))
-            direction = torch.linalg.solve_triangular(factor.T, downhill, upper=True).to(self.x.dtype)
             if gain < GAIN_TOLERANCE * float(cost):
                 break
+            direction = torch.linalg.solve_triangular(factor.T, downhill, upper=True).to(self.x.dtype)
             along, size = predict(self.rows, direction), 1.0
             slope = float((gradient * direction).sum())
             for _ in range(HALVINGS):

@@ -282,7 +282,7 @@ def _moved(agreement: float) -> str:
 def _n_images(images: TaskEmbedding | None, described: TaskDescription | None) -> int:
     """How many there are, or will be."""
     if images is not None:
-        return images.n_images if images.taken is None else images.taken.n_images
+        return images.n_in_all
     return N_IMAGES if described is None else described.n_images or N_IMAGES
 
 

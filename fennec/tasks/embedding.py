@@ -127,6 +127,11 @@ class TaskEmbedding:
         return len(self.mean)
 
     @property
+    def n_in_all(self) -> int:
+        """Images of the dataset that it stands for; those that went in where nobody knows."""
+        return self.n_images if self.taken is None else self.taken.n_images
+
+    @property
     def n_classes(self) -> int | None:
         """Number of classes seen, None without labels."""
         return len(self.class_names) or None

@@ -212,8 +212,8 @@ def describe_task(
     known = known_texts() if encoder is None else KnownTexts(load_texts(), _loaded(encoder))
     text = Text(about, names)
     likeness = known.likeness(text)
-    n_there = None if images is None else images.n_images if images.taken is None else images.taken.n_images
-    own = np.array([n_images or n_there or np.nan, len(names) or np.nan])
+    n_there = np.nan if images is None else images.n_in_all
+    own = np.array([n_images or n_there, len(names) or np.nan])
     numbers = known_numbers().reindex(list(known.image_sets)).to_numpy(dtype=np.float64)
     shares = mixture(likeness, alike_in_size(own, numbers))
     return TaskDescription(
